@@ -1,0 +1,208 @@
+"""A Plan: a statement compiled for one project, with the way in and the way out.
+
+The way in checks and converts each parameter by its column's type. The way out is the row maker
+that `rows` and `relations` build from what was selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Select, inspect
+from sqlalchemy.orm import Mapper, with_loader_criteria
+
+from bedplate.kernel.columns import SoftDeleted
+from bedplate.kernel.dialect import BoundDialect
+from bedplate.kernel.errors import FieldUnknown, UsageError
+from bedplate.kernel.model import Model
+from bedplate.kernel.relations import Included, bound_attributes, lateral, result_process
+from bedplate.kernel.rows import (
+    Make,
+    composed,
+    instance_maker,
+    plain_tuple_maker,
+    relation_setter,
+    scalar_maker,
+    tuple_maker,
+)
+from bedplate.kernel.values import Convert, converter
+
+
+class Plan:
+    """One compiled statement: its SQL, how its parameters go in and how its rows come out."""
+
+    __slots__ = ("_slots", "compiled", "expanding", "make", "names", "sql")
+
+    def __init__(self, compiled: Any, dialect: BoundDialect, make: Make) -> None:
+        self.compiled = compiled
+        self.make = make
+        self.sql: bytes = compiled.string.encode()
+        self.expanding = bool(compiled.post_compile_params)
+        self._slots = tuple(
+            (name, compiled.binds[name], _convert(compiled.binds[name], dialect))
+            for name in compiled.positiontup or ()
+        )
+        self.names = frozenset(name for name, bind, _ in self._slots if bind.required)
+
+    def bind(self, given: Mapping[str, Any]) -> tuple[bytes, list[Any]]:
+        """Return the SQL and the values to send; `given` holds every named parameter.
+
+        Raises FieldUnknown for a missing or unknown name, FieldInvalid for a wrong value.
+        """
+        if self.expanding:
+            return self._bind_expanding(given)
+        values: list[Any] = []
+        used = 0
+        for name, bind, convert in self._slots:
+            if name in given:
+                value = given[name]
+                used += 1
+            elif bind.required:
+                raise self._mismatch(given)
+            else:
+                value = bind.effective_value
+            values.append(value if value is None else convert(value))
+        if used < len(given) and not self.compiled.binds.keys() >= given.keys():
+            raise self._mismatch(given)
+        return self.sql, values
+
+    def _bind_expanding(self, given: Mapping[str, Any]) -> tuple[bytes, list[Any]]:
+        """Write out an IN (…) for as many values as were given."""
+        values: dict[str, Any] = {}
+        for name, bind, convert in self._slots:
+            if name not in given and bind.required:
+                raise self._mismatch(given)
+            value = given[name] if name in given else bind.effective_value
+            if bind.expanding:
+                values[name] = [item if item is None else convert(item) for item in value]
+            else:
+                values[name] = value if value is None else convert(value)
+        state = self.compiled._process_parameters_for_postcompile(values)
+        parameters = {**values, **state.additional_parameters}
+        return state.statement.encode(), [parameters[name] for name in state.positiontup]
+
+    def _mismatch(self, given: Mapping[str, Any]) -> FieldUnknown:
+        return FieldUnknown(
+            f"The query takes {_listed(self.names)}; it was given {_listed(given)}.",
+            "Pass each of its parameters by name.",
+        )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _convert(bind: Any, dialect: BoundDialect) -> Convert:
+    place = bind._orig_key or bind.key
+    return converter(bind.type, dialect, place)
+
+
+def compile_plan(
+    statement: Any,
+    dialect: BoundDialect,
+    include: tuple[Included, ...],
+    *,
+    deleted: bool,
+    cache_key: Any = None,
+) -> Plan:
+    """Compile a statement for a project; `cache_key` lets its values be exchanged later."""
+    selected = _descriptions(statement)
+    if include and (len(selected) != 1 or selected[0].mapper is None):
+        raise UsageError("include= needs a query of exactly one model.", "Select the model alone.")
+    if any(part.mapper is not None for part in selected):
+        columns = [column for part in selected for column in part.columns(dialect)]
+        statement = _with_columns(statement, columns)
+    relations = [lateral(selected[0].entity, wanted, dialect) for wanted in include]
+    if relations:
+        statement = statement.add_columns(*(relation.column for relation in relations))
+    if not deleted:
+        statement = _without_deleted(statement, dialect)
+    compiled = statement.compile(dialect=dialect, cache_key=cache_key)
+    if relations:
+        mapper: Mapper[Any] = selected[0].mapper
+        parts = [selected[0].part(dialect), *((1, relation.make) for relation in relations)]
+        setters = [relation_setter(mapper, relation.key) for relation in relations]
+        return Plan(compiled, dialect, composed(parts, setters))
+    return Plan(compiled, dialect, _maker(selected, compiled, dialect))
+
+
+class _Selected:
+    """One thing a statement returns: a model (or alias of one), or a column."""
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        expression = description["expr"]
+        info: Any = inspect(expression, raiseerr=False)
+        is_entity = info is not None and (
+            getattr(info, "is_mapper", False) or getattr(info, "is_aliased_class", False)
+        )
+        self.entity: Any = expression
+        self.mapper: Any = info.mapper if is_entity else None
+        self.type: Any = description["type"]
+
+    def columns(self, dialect: BoundDialect) -> list[Any]:
+        """Return the columns to select for it."""
+        if self.mapper is None:
+            return [self.entity]
+        return [getattr(self.entity, key) for key in bound_attributes(self.mapper, dialect)]
+
+    def part(self, dialect: BoundDialect) -> tuple[int, Make]:
+        """Return how many values it takes of a row, and their maker."""
+        if self.mapper is None:
+            return 1, scalar_maker(result_process(self.type, dialect))
+        keys = bound_attributes(self.mapper, dialect)
+        types = {key: self.mapper.column_attrs[key].columns[0].type for key in keys}
+        processes = [
+            (key, process)
+            for key, type_ in types.items()
+            if (process := result_process(type_, dialect)) is not None
+        ]
+        return len(keys), instance_maker(self.mapper, keys, processes)
+
+
+def _descriptions(statement: Any) -> list[_Selected]:
+    if isinstance(statement, Select) and hasattr(statement, "column_descriptions"):
+        return [_Selected(item) for item in statement.column_descriptions]
+    if getattr(statement, "is_dml", False):
+        return [_Selected(item) for item in statement.returning_column_descriptions]
+    return []
+
+
+def _with_columns(statement: Any, columns: list[Any]) -> Any:
+    if isinstance(statement, Select):
+        return statement.with_only_columns(*columns, maintain_column_froms=True)
+    statement = statement._generate()
+    statement._returning = ()
+    return statement.returning(*columns)
+
+
+def _maker(selected: list[_Selected], compiled: Any, dialect: BoundDialect) -> Make:
+    if not selected:
+        # Text and compound selects: what SQLAlchemy knows of their columns, or nothing.
+        types = [entry.type for entry in compiled._result_columns]
+        return plain_tuple_maker([result_process(type_, dialect) for type_ in types])
+    if len(selected) == 1:
+        return selected[0].part(dialect)[1]
+    if all(part.mapper is None for part in selected):
+        return plain_tuple_maker([result_process(part.type, dialect) for part in selected])
+    return tuple_maker([part.part(dialect) for part in selected])
+
+
+def _without_deleted(statement: Any, dialect: BoundDialect) -> Any:
+    """Add the filter that cannot be forgotten, to every soft-deleted table of ours it reads."""
+    if not hasattr(statement, "options"):
+        return statement
+    return statement.options(*_criteria(dialect))
+
+
+def _criteria(dialect: BoundDialect) -> list[Any]:
+    return [
+        with_loader_criteria(mapper.class_, _alive(mapper.class_), include_aliases=True)
+        for mapper in Model.registry.mappers
+        if issubclass(mapper.class_, SoftDeleted)
+        and dialect.binding_of(mapper.local_table) is None
+    ]
+
+
+def _alive(model: Any) -> Callable[[Any], Any] | Any:
+    return model.deleted_at.is_(None)

@@ -1,0 +1,102 @@
+"""A Query: a statement declared once, compiled once per project, run many times.
+
+`BY_EMAIL = Query(select(User).where(User.email == bindparam("email")))` costs nothing until it is
+first run; from then on running it is `sql + params` on a pooled connection. A statement that is
+built at the moment of use goes through `adhoc`, which keeps what it compiled by SQLAlchemy's own
+cache key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack, overload
+
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from bedplate.kernel.dialect import BoundDialect
+from bedplate.kernel.plan import Plan, compile_plan
+from bedplate.kernel.relations import Included
+
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+Ts = TypeVarTuple("Ts")
+
+ADHOC_PLANS_MAX = 500
+"""How many ad-hoc statements one project keeps compiled; the oldest is forgotten first."""
+
+
+class Query(Generic[R]):
+    """A declared statement whose rows are `R`: one thing selected is that thing, several a tuple.
+
+    Rows of soft-deleted tables are left out unless `deleted=True`. `include` names relations to
+    read in the same statement; it needs a select of exactly one model.
+    """
+
+    __slots__ = ("__weakref__", "_last", "deleted", "include", "statement")
+
+    @overload
+    def __init__(
+        self: Query[A],
+        statement: TypedReturnsRows[A],
+        *,
+        include: tuple[Included, ...] = (),
+        deleted: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Query[tuple[A, B, Unpack[Ts]]],
+        statement: TypedReturnsRows[A, B, Unpack[Ts]],
+        *,
+        include: tuple[Included, ...] = (),
+        deleted: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Query[None], statement: UpdateBase, *, deleted: bool = False
+    ) -> None: ...
+    def __init__(
+        self,
+        statement: Any,
+        *,
+        include: tuple[Included, ...] = (),
+        deleted: bool = False,
+    ) -> None:
+        self.statement: Executable = statement
+        self.include = include
+        self.deleted = deleted
+        self._last: tuple[BoundDialect, Plan] | None = None
+
+    def plan(self, dialect: BoundDialect) -> Plan:
+        """Return the statement compiled for a project; compiled at the first call for each."""
+        last = self._last
+        if last is not None and last[0] is dialect:
+            return last[1]
+        plan = dialect.plans.get(self)
+        if plan is None:
+            plan = compile_plan(self.statement, dialect, self.include, deleted=self.deleted)
+            dialect.plans[self] = plan
+        self._last = (dialect, plan)
+        return plan
+
+
+def adhoc(statement: Any, dialect: BoundDialect) -> tuple[Plan, Mapping[str, Any]]:
+    """Return the plan of a statement built on the spot, and the values it carries.
+
+    Statements of one shape share a plan. Raises what compiling them raises.
+    """
+    key = statement._generate_cache_key()
+    if key is None:
+        plan = compile_plan(statement, dialect, (), deleted=False)
+        return plan, plan.compiled.params
+    plans = dialect.adhoc_plans
+    plan = plans.get(key.key)
+    if plan is None:
+        plan = compile_plan(statement, dialect, (), deleted=False, cache_key=key)
+        if len(plans) >= ADHOC_PLANS_MAX:
+            plans.pop(next(iter(plans)), None)
+        plans[key.key] = plan
+    # The plan may stem from an equal statement with other values: take this one's.
+    return plan, plan.compiled.construct_params(extracted_parameters=key.bindparams, _check=False)
