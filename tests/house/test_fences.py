@@ -99,7 +99,10 @@ FENCES = (
     Fence(
         "sessions",
         ("sqlalchemy.ext.asyncio*", "sqlalchemy.orm.Session", "sqlalchemy.orm.sessionmaker"),
-        ("kernel/transaction.py", "integrations/*", "testing/*"),
+        (
+            *("kernel/sessions.py", "kernel/database.py", "kernel/transaction.py"),
+            *("integrations/*", "testing/*"),
+        ),
         "our own paths run without SQLAlchemy's session, which costs five sixths of the speed",
     ),
 )
@@ -110,9 +113,7 @@ def test_a_fenced_name_is_used_in_its_place_only(fence: Fence) -> None:
     offenders = {
         f"{file.place}:{line}": f"uses {name}"
         for file in package_files()
-        if not _is_inside(file, fence.inside)
-        for name, line in _names_used(file)
-        if any(_matches(name, pattern) for pattern in fence.names)
+        for name, line in refused_by(fence, file)
     }
     hold(fence.law, offenders, why=fence.why)
 
@@ -158,15 +159,19 @@ def test_the_rule_tells_a_bare_clock_from_ours(sql: str, is_bare: bool) -> None:
     assert bool(BARE_CLOCK.search(sql)) is is_bare
 
 
+def refused_by(fence: Fence, file: SourceFile) -> list[tuple[str, int]]:
+    """The fenced names that a file outside the fence uses, each with its line."""
+    if _is_inside(file, fence.inside):
+        return []
+    used = names_used(file)
+    return [(name, line) for name, line in used if any(fnmatch(name, n) for n in fence.names)]
+
+
 def _is_inside(file: SourceFile, globs: tuple[str, ...]) -> bool:
     return any(fnmatch(file.place, f"{HOME}/{glob}") for glob in globs)
 
 
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch(name, pattern)
-
-
-def _names_used(file: SourceFile) -> Iterator[tuple[str, int]]:
+def names_used(file: SourceFile) -> Iterator[tuple[str, int]]:
     """Every dotted name, as written and as its import says; and every module imported."""
     tree = tree_of(file)
     origins: dict[str, str] = {}

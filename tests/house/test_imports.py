@@ -42,7 +42,7 @@ def test_no_import_cycle() -> None:
     }
     hold(
         "import-cycles",
-        {" -> ".join(cycle): "a cycle" for cycle in _cycles(graph)},
+        {" -> ".join(cycle): "a cycle" for cycle in cycles(graph)},
         why="files in a cycle cannot be understood, tested or moved one at a time",
     )
 
@@ -144,7 +144,7 @@ def _absolute(node: ast.ImportFrom, file: SourceFile) -> str:
     return ".".join([*origin, *([node.module] if node.module else [])])
 
 
-def _cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
     """Every module that can reach itself, as the path it takes; each cycle once."""
     found: dict[frozenset[str], list[str]] = {}
     for start in sorted(graph):

@@ -68,6 +68,18 @@ def test_no_file_is_empty() -> None:
     hold("empty-files", offenders, why="an empty file promises what is not there")
 
 
+def test_every_package_has_an_init_file() -> None:
+    folders = {
+        file.path.parent for file in package_files() if file.path.parent.name != "migrations"
+    }
+    offenders = {
+        folder.relative_to(ROOT).as_posix(): "has no __init__.py: a face, or what the room is for"
+        for folder in sorted(folders)
+        if not (folder / "__init__.py").exists()
+    }
+    hold("packages", offenders, why="tools that read imports overlook a folder without one")
+
+
 def test_a_face_holds_names_and_no_logic() -> None:
     offenders: dict[str, str] = {}
     for file in package_files():

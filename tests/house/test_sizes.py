@@ -35,9 +35,9 @@ def test_a_function_has_at_most_70_lines() -> None:
     )
 
 
-def test_a_function_takes_at_most_six_parameters() -> None:
+def test_a_function_takes_at_most_sixparameters() -> None:
     measures = {
-        f"{file.place}::{name}": _parameters(node, is_method=is_method)
+        f"{file.place}::{name}": parameters(node, is_method=is_method)
         for file in python_files()
         for name, node, is_method in functions(file)
     }
@@ -59,7 +59,7 @@ def test_a_line_has_at_most_100_columns() -> None:
     hold_limit("columns", measures, limit=COLUMNS_MAX, why="two files fit side by side")
 
 
-def _parameters(node: FunctionNode, *, is_method: bool) -> int:
+def parameters(node: FunctionNode, *, is_method: bool) -> int:
     arguments = node.args
     named = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
     starred = sum(star is not None for star in (arguments.vararg, arguments.kwarg))
