@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Select, inspect
+from sqlalchemy import FromClause, Select, inspect
 from sqlalchemy.orm import Mapper, with_loader_criteria
 
 from bedplate.kernel.columns import SoftDeleted
@@ -130,15 +130,18 @@ def compile_plan(
 class _Selected:
     """One thing a statement returns: a model (or alias of one), or a column."""
 
-    def __init__(self, description: Mapping[str, Any]) -> None:
-        expression = description["expr"]
+    def __init__(self, expression: Any) -> None:
+        annotations: Mapping[str, Any] = getattr(expression, "_annotations", {})
+        if isinstance(expression, FromClause) and "parententity" in annotations:
+            # RETURNING keeps the model's table, marked with the mapper it stands for.
+            expression = annotations["parententity"].entity
         info: Any = inspect(expression, raiseerr=False)
         is_entity = info is not None and (
             getattr(info, "is_mapper", False) or getattr(info, "is_aliased_class", False)
         )
         self.entity: Any = expression
         self.mapper: Any = info.mapper if is_entity else None
-        self.type: Any = description["type"]
+        self.type: Any = getattr(expression, "type", None)
 
     def columns(self, dialect: BoundDialect) -> list[Any]:
         """Return the columns to select for it."""
@@ -162,9 +165,9 @@ class _Selected:
 
 def _descriptions(statement: Any) -> list[_Selected]:
     if isinstance(statement, Select) and hasattr(statement, "column_descriptions"):
-        return [_Selected(item) for item in statement.column_descriptions]
+        return [_Selected(item["expr"]) for item in statement.column_descriptions]
     if getattr(statement, "is_dml", False):
-        return [_Selected(item) for item in statement.returning_column_descriptions]
+        return [_Selected(item) for item in statement._returning]
     return []
 
 

@@ -1,0 +1,151 @@
+"""Database: one pool, one project's dialect, and the handles they give."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import configure_mappers
+
+from bedplate.kernel.clock import nanoseconds
+from bedplate.kernel.context import Context, UserId, current
+from bedplate.kernel.dialect import BoundDialect
+from bedplate.kernel.events import Subscriptions
+from bedplate.kernel.handle import Handle
+from bedplate.kernel.pool import Leaf, Statement
+from bedplate.kernel.retry import ATTEMPTS, retry
+from bedplate.kernel.rows import Make
+from bedplate.kernel.sqlstates import translate
+from bedplate.kernel.telemetry import Watch
+from bedplate.kernel.transaction import Reader, Transaction
+
+T = TypeVar("T")
+
+
+class Database(Handle):
+    """One PostgreSQL database as one project sees it.
+
+    Its own verbs run single statements, each committed by itself in one round trip. Several as one
+    go through `read()` and `transaction()`. It opens lazily connected: forking before `open()` is
+    safe.
+    """
+
+    def __init__(
+        self,
+        leaf: Leaf,
+        dialect: BoundDialect,
+        *,
+        url: str,
+        watch: Watch,
+        subscriptions: Subscriptions | None = None,
+        guarded_role: str | None = None,
+    ) -> None:
+        self.leaf = leaf
+        self.dialect = dialect
+        self.url = url
+        self.watch = watch
+        self.subscriptions = subscriptions or Subscriptions()
+        self.guarded_role = guarded_role
+
+    async def open(self) -> None:
+        """Connect; raises DatabaseUnreachable or AuthenticationFailed."""
+        configure_mappers()
+        await self.leaf.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.leaf.close()
+
+    def read(self, actor: UserId | None = None, *, guarded: bool = False) -> Reader:
+        """Return a Reader: READ ONLY in PostgreSQL itself.
+
+        `guarded` enters the guarded role: row-level security then shows the actor's rows only.
+        """
+        return Reader(self, _context(actor), guarded=guarded)
+
+    def transaction(self, actor: UserId | None = None, *, guarded: bool = False) -> Transaction:
+        """Return a Transaction; it commits at the end of its `async with`, or rolls back."""
+        return Transaction(self, _context(actor), guarded=guarded)
+
+    async def over(self, session: AsyncSession) -> Transaction:
+        """Return a Transaction that joins an SQLAlchemy session's own; its owner commits."""
+        return await Transaction.over(session, self, current())
+
+    async def retry(
+        self, work: Callable[[Transaction], Awaitable[T]], *, attempts: int = ATTEMPTS
+    ) -> T:
+        """Run `work(tx)` in a transaction, again after a deadlock or a failed ordering."""
+        return await retry(self, work, attempts=attempts)
+
+    async def fetch(self, statement: Statement, make: Make) -> list[Any]:
+        """Run one compiled statement and make its rows."""
+        leaf = self.leaf
+        started = nanoseconds()
+        connection = await leaf.acquire()
+        try:
+            rows = await leaf.fetch(connection, statement, make)
+        except psycopg.Error as error:
+            self.watch.fail()
+            raise translate(error) from None
+        finally:
+            await leaf.release(connection)
+        self.watch.note(statement[0], nanoseconds() - started)
+        return rows
+
+    async def execute(self, statement: Statement) -> int:
+        """Run one compiled statement; return how many rows it touched."""
+        leaf = self.leaf
+        started = nanoseconds()
+        connection = await leaf.acquire()
+        try:
+            count = await leaf.execute(connection, statement)
+        except psycopg.Error as error:
+            self.watch.fail()
+            raise translate(error) from None
+        finally:
+            await leaf.release(connection)
+        self.watch.note(statement[0], nanoseconds() - started)
+        return count
+
+    async def blocks(self, statement: Statement, make: Make) -> AsyncIterator[list[Any]]:
+        """Yield rows in blocks from a Reader that lives as long as the stream."""
+        async with self.read() as reader:
+            async for block in reader.blocks(statement, make):
+                yield block
+
+    async def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Send rows by COPY; all of them or none."""
+        connection = await self.leaf.acquire()
+        try:
+            return await self.leaf.copy(connection, sql, rows)
+        except psycopg.Error as error:
+            self.watch.fail()
+            raise translate(error) from None
+        finally:
+            await self.leaf.release(connection)
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return the pool's and the statements' counters."""
+        return {
+            **self.leaf.statistics(),
+            **self.watch.statistics.as_dict(),
+            "round_trips": self.leaf.round_trips,
+        }
+
+
+Writer = Database | Transaction
+"""What an action's first argument is: it runs unchanged on `db` or inside a `tx`."""
+
+
+def _context(actor: UserId | None) -> Context:
+    context = current()
+    if actor is None or actor == context.actor:
+        return context
+    return Context(
+        actor=actor,
+        request_id=context.request_id,
+        ip=context.ip,
+        user_agent=context.user_agent,
+    )

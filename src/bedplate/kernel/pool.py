@@ -1,0 +1,250 @@
+"""The pool, and the only code that waits: the leaf that talks to psycopg.
+
+Everything above awaits a `Leaf` and nothing else. `AsyncLeaf` suspends on psycopg's async API; the
+blocking leaf (`integrations/blocking.py`) has the same methods on the blocking API and never
+suspends, which is what lets one body of code serve both worlds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import AsyncRawCursor
+from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import PoolTimeout as DriverPoolTimeout
+
+from bedplate.kernel import errors
+from bedplate.kernel.rows import Make
+from bedplate.kernel.settings import Settings
+from bedplate.kernel.sqlstates import translate, unreachable
+
+Values = Sequence[Any]
+Statement = tuple[bytes, Values]
+"""SQL with $1-style placeholders, and the values to send."""
+
+STREAM_ROWS = 1_000
+"""How many rows a stream holds in memory at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """One pool's address and limits; times are milliseconds."""
+
+    url: str
+    size_max: int = 10
+    wait_timeout_ms: int = 5_000
+    connect_timeout_ms: int = 5_000
+    session: Mapping[str, str] = ()  # type: ignore[assignment]
+    pooler: bool | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, url: str) -> PoolOptions:
+        """Take the limits of a project's settings."""
+        return cls(
+            url=url,
+            size_max=settings.pool_size_max,
+            wait_timeout_ms=settings.pool_wait_timeout_ms,
+            connect_timeout_ms=settings.connect_timeout_ms,
+            pooler=settings.transaction_pooler,
+            session={
+                "statement_timeout": str(settings.statement_timeout_ms),
+                "lock_timeout": str(settings.lock_timeout_ms),
+                "idle_in_transaction_session_timeout": str(
+                    settings.idle_in_transaction_timeout_ms
+                ),
+            },
+        )
+
+
+class Leaf(Protocol):
+    """What waits. Connections are opaque to everything above; errors are the driver's own."""
+
+    prepares: bool
+    round_trips: int
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def acquire(self) -> Any: ...
+    async def release(self, connection: Any) -> None: ...
+    async def fetch(self, connection: Any, statement: Statement, make: Make) -> list[Any]: ...
+    async def execute(self, connection: Any, statement: Statement) -> int: ...
+    async def command(self, connection: Any, sql: str) -> str: ...
+    async def opened(
+        self, connection: Any, opening: Sequence[Statement], statement: Statement, make: Make
+    ) -> tuple[list[Any], int]: ...
+    def stream(
+        self, connection: Any, statement: Statement, make: Make
+    ) -> AsyncIterator[list[Any]]: ...
+    async def copy(self, connection: Any, sql: str, rows: Iterable[Values]) -> int: ...
+    async def sleep(self, seconds: float) -> None: ...
+    def statistics(self) -> Mapping[str, int]: ...
+
+
+def connection_options(options: PoolOptions) -> dict[str, Any]:
+    """Return psycopg's connect arguments: explicit transactions only, limits in seconds."""
+    return {
+        "autocommit": True,
+        "connect_timeout": max(1, options.connect_timeout_ms // 1000),
+        "application_name": "bedplate",
+    }
+
+
+def pool_options(options: PoolOptions) -> dict[str, Any]:
+    """Return psycopg_pool's arguments; the pool opens late, so that forking is safe."""
+    return {
+        "min_size": 1,
+        "max_size": options.size_max,
+        "timeout": options.wait_timeout_ms / 1000,
+        "open": False,
+        "kwargs": connection_options(options),
+    }
+
+
+def session_sql(options: PoolOptions, pooled: bool) -> str:
+    """Return what each new connection is told.
+
+    UTC makes both row paths give equal moments; a transaction pooler follows it, but no other
+    setting, so behind one the limits must stand on the role or in the pooler.
+    """
+    lines = ["SET TIME ZONE 'UTC'"]
+    if not pooled:
+        lines += [f"SET {name} = '{value}'" for name, value in dict(options.session).items()]
+    return "; ".join(lines)
+
+
+def make_factory(make: Make) -> Callable[[Any], Make]:
+    """Wrap a row maker as psycopg wants it: chosen once per result."""
+    return lambda cursor: make
+
+
+def affected(cursor: Any) -> int:
+    """Return how many rows a statement touched; 0 where the server does not say."""
+    return max(0, cursor.rowcount)
+
+
+class AsyncLeaf:
+    """The leaf on psycopg's async API."""
+
+    def __init__(self, options: PoolOptions) -> None:
+        self._options = options
+        self._pool: AsyncConnectionPool[Any] | None = None
+        self.prepares = not options.pooler
+        self.round_trips = 0
+
+    async def open(self) -> None:
+        """Connect once, to learn what answers; raises DatabaseUnreachable and the like."""
+        try:
+            first = await psycopg.AsyncConnection.connect(
+                self._options.url, **connection_options(self._options)
+            )
+        except psycopg.Error as error:
+            raise unreachable(error) from None
+        try:
+            if self._options.pooler is None:
+                pid = await (await first.execute("SELECT pg_backend_pid()")).fetchone()
+                # A pooler makes up the process id it announces, so the two differ behind one.
+                self.prepares = pid is not None and pid[0] == first.info.backend_pid
+        finally:
+            await first.close()
+        self._pool = AsyncConnectionPool(
+            self._options.url, configure=self._configure, **pool_options(self._options)
+        )
+        await self._pool.open()
+
+    async def _configure(self, connection: Any) -> None:
+        if not self.prepares:
+            connection.prepare_threshold = None
+        await connection.execute(session_sql(self._options, not self.prepares))
+
+    async def close(self) -> None:
+        """Close every connection; those in use when they come back."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def acquire(self) -> Any:
+        """Take a connection; raises PoolTimeout after the stated wait."""
+        if self._pool is None:
+            raise errors.HandleClosed("The database is not open.", "Open the project first.")
+        try:
+            return await self._pool.getconn()
+        except DriverPoolTimeout as error:
+            raise translate(error) from None
+
+    async def release(self, connection: Any) -> None:
+        """Give a connection back; a broken one is replaced."""
+        if self._pool is not None:
+            await self._pool.putconn(connection)
+
+    async def fetch(self, connection: Any, statement: Statement, make: Make) -> list[Any]:
+        """Run one statement and make its rows: one round trip."""
+        self.round_trips += 1
+        cursor = AsyncRawCursor(connection, row_factory=make_factory(make))
+        await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        return await cursor.fetchall()
+
+    async def execute(self, connection: Any, statement: Statement) -> int:
+        """Run one statement without rows; return how many it touched."""
+        self.round_trips += 1
+        cursor = AsyncRawCursor(connection)
+        await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        return affected(cursor)
+
+    async def command(self, connection: Any, sql: str) -> str:
+        """Run COMMIT and its like; return the server's command tag."""
+        self.round_trips += 1
+        cursor = await connection.execute(sql.encode(), prepare=False)
+        return str(cursor.statusmessage)
+
+    async def opened(
+        self, connection: Any, opening: Sequence[Statement], statement: Statement, make: Make
+    ) -> tuple[list[Any], int]:
+        """Run `opening` and the first statement of a transaction in one round trip."""
+        self.round_trips += 1
+        async with connection.pipeline():
+            for sql, values in opening:
+                await AsyncRawCursor(connection).execute(sql, values, prepare=self.prepares)
+            cursor = AsyncRawCursor(connection, row_factory=make_factory(make))
+            await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        rows = await cursor.fetchall() if cursor.description else []
+        return rows, affected(cursor)
+
+    async def stream(
+        self, connection: Any, statement: Statement, make: Make
+    ) -> AsyncIterator[list[Any]]:
+        """Yield rows in blocks, read as they are wanted, from a server-side cursor."""
+        name = "bedplate_stream"
+        await AsyncRawCursor(connection).execute(
+            f"DECLARE {name} NO SCROLL CURSOR FOR ".encode() + statement[0], statement[1]
+        )
+        self.round_trips += 1
+        fetch = (f"FETCH {STREAM_ROWS} FROM {name}".encode(), ())
+        while block := await self.fetch(connection, fetch, make):
+            yield block
+            if len(block) < STREAM_ROWS:
+                break
+        await self.command(connection, f"CLOSE {name}")
+
+    async def copy(self, connection: Any, sql: str, rows: Iterable[Values]) -> int:
+        """Send rows by COPY; return how many the server took."""
+        self.round_trips += 1
+        cursor = connection.cursor()
+        async with cursor.copy(sql.encode()) as copy:
+            for row in rows:
+                await copy.write_row(row)
+        return affected(cursor)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without holding anything."""
+        await asyncio.sleep(seconds)
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return psycopg_pool's own counters."""
+        return {} if self._pool is None else self._pool.get_stats()
+
+
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)

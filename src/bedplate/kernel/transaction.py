@@ -1,0 +1,258 @@
+"""Reader and Transaction: several statements as one.
+
+BEGIN travels with the first statement, in its round trip, together with who is acting; a handle
+that runs nothing sends nothing. Only the edge opens them, so only the edge commits.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import Self
+
+from bedplate.kernel import errors
+from bedplate.kernel.clock import nanoseconds
+from bedplate.kernel.context import Context, is_empty
+from bedplate.kernel.events import Event
+from bedplate.kernel.handle import Handle
+from bedplate.kernel.pool import Statement
+from bedplate.kernel.rows import Make
+from bedplate.kernel.sessions import driver_connection, joined_session
+from bedplate.kernel.sqlstates import translate
+from bedplate.kernel.telemetry import logger
+
+if TYPE_CHECKING:
+    from bedplate.kernel.database import Database
+
+Hook = Callable[[], Awaitable[None] | None]
+"""What runs once the transaction is committed; its failure is logged, not raised."""
+
+
+class Unit(Handle):
+    """A connection held from the first statement to the end. See Reader and Transaction."""
+
+    _begin = b"BEGIN"
+
+    def __init__(self, database: Database, context: Context, *, guarded: bool) -> None:
+        if guarded and context.actor is None:
+            raise errors.UsageError(
+                "A guarded handle shows one actor's rows, and no actor is known.",
+                "Pass actor=…, or set one with acting(…).",
+            )
+        self.dialect = database.dialect
+        self.database = database
+        self.context = context
+        self._guarded = guarded
+        self._connection: Any = None
+        self._over = False
+        self._resources = AsyncExitStack()
+
+    def _opening(self) -> list[Statement]:
+        """Return what opens the unit: BEGIN, and who is acting as transaction-local settings."""
+        opening: list[Statement] = [(self._begin, ())]
+        settings = self._settings()
+        if settings:
+            calls = ", ".join(f"set_config('{name}', ${i}, true)" for i, (name, _) in settings)
+            opening.append((f"SELECT {calls}".encode(), [value for _, (_, value) in settings]))
+        return opening
+
+    def _settings(self) -> list[tuple[int, tuple[str, str]]]:
+        context = self.context
+        if is_empty(context) and not self._guarded:
+            return []
+        named = {
+            "bedplate.actor": context.actor,
+            "bedplate.request_id": context.request_id,
+            "bedplate.ip": context.ip,
+            "bedplate.user_agent": context.user_agent,
+            "role": self.database.guarded_role if self._guarded else None,
+        }
+        known = [(name, str(value)) for name, value in named.items() if value is not None]
+        return list(enumerate(known, start=1))
+
+    async def _run(self, statement: Statement, make: Make | None) -> Any:
+        if self._over:
+            raise errors.HandleClosed("The transaction or reader is already over.")
+        leaf, watch = self.database.leaf, self.database.watch
+        started = nanoseconds()
+        try:
+            if self._connection is None:
+                self._connection = await leaf.acquire()
+                rows, count = await leaf.opened(
+                    self._connection, self._opening(), statement, make or tuple
+                )
+                result: Any = count if make is None else rows
+            elif make is None:
+                result = await leaf.execute(self._connection, statement)
+            else:
+                result = await leaf.fetch(self._connection, statement, make)
+        except psycopg.Error as error:
+            watch.fail()
+            raise translate(error) from None
+        watch.note(statement[0], nanoseconds() - started)
+        return result
+
+    async def fetch(self, statement: Statement, make: Make) -> list[Any]:
+        """Run a compiled statement and make its rows."""
+        rows: list[Any] = await self._run(statement, make)
+        return rows
+
+    async def execute(self, statement: Statement) -> int:
+        """Run a compiled statement; return how many rows it touched."""
+        count: int = await self._run(statement, None)
+        return count
+
+    async def connection(self) -> Any:
+        """Return the driver's connection, begun. For what only the driver can do."""
+        if self._connection is None:
+            await self.execute((b"SELECT", ()))
+        if self._over:
+            raise errors.HandleClosed("The transaction or reader is already over.")
+        return self._connection
+
+    async def blocks(self, statement: Statement, make: Make) -> AsyncIterator[list[Any]]:
+        """Yield rows in blocks from a server-side cursor of this transaction."""
+        connection = await self.connection()
+        try:
+            async for block in self.database.leaf.stream(connection, statement, make):
+                yield block
+        except psycopg.Error as error:
+            raise translate(error) from None
+
+    async def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Send rows by COPY within this transaction."""
+        connection = await self.connection()
+        try:
+            return await self.database.leaf.copy(connection, sql, rows)
+        except psycopg.Error as error:
+            raise translate(error) from None
+
+    async def session(self) -> AsyncSession:
+        """Return an SQLAlchemy AsyncSession on this very transaction.
+
+        Its commit() releases a savepoint; the transaction itself stays ours to end. Async only.
+        """
+        return await self._resources.enter_async_context(
+            joined_session(await self.connection(), self.database.url)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._connection is not None:
+                await self._resources.aclose()
+                await self._end("COMMIT" if kind is None else "ROLLBACK")
+        except psycopg.Error as refused:
+            self.database.watch.fail()
+            if kind is None:
+                raise translate(refused) from None
+        finally:
+            self._over = True
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await self.database.leaf.release(connection)
+
+    async def _end(self, command: str) -> None:
+        tag = await self.database.leaf.command(self._connection, command)
+        if tag != command:
+            # An earlier failure, caught by the caller, had already doomed the transaction:
+            # PostgreSQL answers COMMIT with ROLLBACK, and that must not look like success.
+            raise errors.DatabaseError(
+                "The transaction was rolled back, because a statement in it had failed.",
+                "Wrap statements that may fail in tx.savepoint().",
+            )
+
+
+class Reader(Unit):
+    """Several reads on one connection; READ ONLY in PostgreSQL itself."""
+
+    _begin = b"BEGIN READ ONLY"
+
+
+class Transaction(Unit):
+    """Reads and writes that commit or roll back as one."""
+
+    def __init__(self, database: Database, context: Context, *, guarded: bool) -> None:
+        super().__init__(database, context, guarded=guarded)
+        self._hooks: list[Hook] = []
+        self._savepoints = 0
+        self._joined = False
+
+    @classmethod
+    async def over(
+        cls, session: AsyncSession, database: Database, context: Context
+    ) -> Transaction:
+        """Join the transaction of an AsyncSession that runs on postgresql+psycopg.
+
+        The session's owner commits; `after_commit` is refused, because we would not know.
+        """
+        tx = cls(database, context, guarded=False)
+        tx._connection = await driver_connection(session)
+        tx._joined = True
+        for statement in tx._opening()[1:]:
+            await tx.execute(statement)
+        return tx
+
+    async def emit(self, event: Event) -> None:
+        """Tell the project's subscribers, inside this transaction."""
+        await self.database.subscriptions.tell(self, event)
+
+    def after_commit(self, hook: Hook) -> None:
+        """Run `hook` once this transaction is committed; never after a rollback."""
+        if self._joined:
+            raise errors.UsageError(
+                "This transaction is committed by an SQLAlchemy session, out of our sight.",
+                "Use SQLAlchemy's after_commit event on that session.",
+            )
+        self._hooks.append(hook)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[Transaction]:
+        """Undo only the block when it raises; the transaction lives on."""
+        self._savepoints += 1
+        name = f"bedplate_{self._savepoints}"
+        hooks = len(self._hooks)
+        await self.execute((f"SAVEPOINT {name}".encode(), ()))
+        try:
+            yield self
+        except BaseException:
+            del self._hooks[hooks:]
+            await self.execute((f"ROLLBACK TO SAVEPOINT {name}".encode(), ()))
+            raise
+        await self.execute((f"RELEASE SAVEPOINT {name}".encode(), ()))
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._joined:
+            self._over, self._connection = True, None
+            return
+        await super().__aexit__(kind, error, traceback)
+        if kind is None:
+            await self._run_hooks()
+
+    async def _run_hooks(self) -> None:
+        for hook in self._hooks:
+            try:
+                waited = hook()
+                if inspect.isawaitable(waited):
+                    await waited
+            except Exception:
+                # The commit is a fact; a hook cannot take it back, so its failure is only told.
+                logger.exception("an after_commit hook failed; the transaction is committed")
