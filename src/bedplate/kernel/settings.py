@@ -1,0 +1,322 @@
+"""The project's settings: read once, validated once, frozen, handed down.
+
+The only file that sees the environment. The environment beats `.env`, which beats
+`bedplate.toml`; both files lie in the project's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from dotenv import dotenv_values
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.errors import SettingsError
+
+FILE = "bedplate.toml"
+DOTENV = ".env"
+POSTGRES_MAJORS = (16, 18)
+DEFAULT_MAJOR = 18
+SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+MODULE_NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+YES = ("true", "yes", "on", "1")
+NO = ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSettings:
+    """Where tests run: a given server, or (without a URL) an embedded one."""
+
+    __test__ = False  # pytest would otherwise collect the class by its name
+
+    database_url: str | None = field(default=None, repr=False)
+    postgres_major: int = DEFAULT_MAJOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a project fixes; units are in the names, limits in `KEYS`."""
+
+    folder: Path
+    database_url: str | None = field(default=None, repr=False)
+    database_owner_url: str | None = field(default=None, repr=False)
+    modules: tuple[str, ...] = ("auth",)
+    bind: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+    pool_size_max: int = 10
+    pool_wait_timeout_ms: int = 5_000
+    connect_timeout_ms: int = 5_000
+    statement_timeout_ms: int = 30_000
+    lock_timeout_ms: int = 5_000
+    idle_in_transaction_timeout_ms: int = 60_000
+    slow_statement_ms: int = 1_000
+    rows_max: int = 10_000
+    transaction_pooler: bool | None = None
+    postgres_major: int = DEFAULT_MAJOR
+    health_port: int = 7377
+    test: TestSettings = field(default_factory=TestSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A raw value with the key and the place it was read from, for messages."""
+
+    key: str
+    place: str
+    value: object
+
+    def refuse(self, why: str, write: str, *, show: bool = True) -> SettingsError:
+        """Say what is wrong; `show=False` keeps a value that may be secret out of the text."""
+        name = f"{self.key} = {self.value!r}" if show else self.key
+        return SettingsError(f"{name} in {self.place} {why}.", write)
+
+
+def _whole(source: Source, smallest: int, largest: int) -> int:
+    value = source.value
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,18}\s*", value):
+        value = int(value)
+    advice = f"Write a whole number from {smallest} to {largest}."
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise source.refuse("is not a whole number", advice)
+    if not smallest <= value <= largest:
+        raise source.refuse("is out of range", advice)
+    return value
+
+
+def _between(smallest: int, largest: int) -> Callable[[Source], int]:
+    return lambda source: _whole(source, smallest, largest)
+
+
+def _major(source: Source) -> int:
+    major = _whole(source, 1, 99)
+    if major not in POSTGRES_MAJORS:
+        raise source.refuse(
+            "is not a version the embedded server has",
+            f"Write one of {', '.join(map(str, POSTGRES_MAJORS))}, or set DATABASE_URL.",
+        )
+    return major
+
+
+def _flag(source: Source) -> bool:
+    if isinstance(source.value, bool):
+        return source.value
+    word = source.value.strip().lower() if isinstance(source.value, str) else ""
+    if word in YES or word in NO:
+        return word in YES
+    raise source.refuse("is neither true nor false", "Write true or false.")
+
+
+def _modules(source: Source) -> tuple[str, ...]:
+    value = source.value
+    if isinstance(value, str) and source.place != FILE:
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    advice = 'Write a list of names, such as modules = ["auth", "shop.invoices"].'
+    if not isinstance(value, list):
+        raise source.refuse("is not a list of module names", advice)
+    names = cast("list[object]", value)
+    for name in names:
+        if not isinstance(name, str) or not MODULE_NAME.fullmatch(name):
+            raise source.refuse(f"holds {name!r}, which is no module name", advice)
+        if names.count(name) > 1:
+            raise source.refuse(f"names {name} twice", "Name each module once.")
+    return tuple(cast("list[str]", names))
+
+
+def _url(source: Source) -> str:
+    advice = "Write postgresql://user:password@host:5432/database."
+    value = source.value
+    if not isinstance(value, str):
+        raise source.refuse("is not text", advice, show=False)
+    scheme, separator, rest = value.strip().partition("://")
+    if not separator:
+        raise source.refuse("is not a URL", advice, show=False)
+    if scheme.lower() not in SCHEMES:
+        raise source.refuse(f"has the scheme {scheme}://, not postgresql://", advice, show=False)
+    url = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError as error:
+        # libpq quotes the offending part, which may be the password; only the name of a
+        # query parameter is safe to repeat.
+        found = re.match(r'invalid URI query parameter: "(\w+)"', str(error))
+        why = f"has the unknown parameter {found[1]}" if found else "cannot be read by libpq"
+        hint = (
+            "Take it out of the URL."
+            if found
+            else f"{advice} Percent-encode special characters in the password (@ is %40)."
+        )
+        raise source.refuse(why, hint, show=False) from None
+    return url
+
+
+Parse = Callable[[Source], object]
+MILLISECONDS = _between(1, 86_400_000)
+KEYS: dict[str, Parse] = {
+    "database_url": _url,
+    "database_owner_url": _url,
+    "modules": _modules,
+    "pool_size_max": _between(1, 1_000),
+    "pool_wait_timeout_ms": MILLISECONDS,
+    "connect_timeout_ms": MILLISECONDS,
+    "statement_timeout_ms": MILLISECONDS,
+    "lock_timeout_ms": MILLISECONDS,
+    "idle_in_transaction_timeout_ms": MILLISECONDS,
+    "slow_statement_ms": MILLISECONDS,
+    "rows_max": _between(1, 10_000_000),
+    "transaction_pooler": _flag,
+    "postgres_major": _major,
+    "health_port": _between(1, 65_535),
+}
+TEST_KEYS: dict[str, Parse] = {"database_url": _url, "postgres_major": _major}
+BIND_KEYS = ("table", "key", "key_type", "columns", "writable")
+# The two that hosts share between tools keep the name every tool knows.
+ENVIRONMENT: dict[str, str] = {
+    **{f"BEDPLATE_{key.upper()}": key for key in KEYS},
+    **{f"BEDPLATE_TEST_{key.upper()}": f"test.{key}" for key in TEST_KEYS},
+    "DATABASE_URL": "database_url",
+    "DATABASE_OWNER_URL": "database_owner_url",
+}
+for _name in ("BEDPLATE_DATABASE_URL", "BEDPLATE_DATABASE_OWNER_URL"):
+    del ENVIRONMENT[_name]
+
+
+def _unknown(key: str, place: str, known: Iterable[str]) -> SettingsError:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, n=1)
+    advice = f"Did you mean {close[0]}?" if close else f"Known keys: {', '.join(names)}."
+    return SettingsError(f"{key} in {place} is not a setting.", advice)
+
+
+def _table(value: object, key: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{key} in {FILE} is not a table.", f"Write [{key}] above its keys.")
+    return cast("dict[str, object]", value)
+
+
+def _read_file(folder: Path) -> dict[str, object]:
+    path = folder / FILE
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The parser reports a line and a column, never the line's text.
+        raise SettingsError(f"{path} is not TOML: {error}.", "Correct that line.") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.", "Allow it.") from None
+
+
+def _read_dotenv(folder: Path) -> dict[str, str]:
+    path = folder / DOTENV
+    if not path.is_file():
+        return {}
+    try:
+        # Without interpolation a password may hold `$`, and nothing outside the file counts.
+        values = dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            f"{path} cannot be read.", "Make it a readable UTF-8 file, or remove it."
+        ) from None
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _from_environment(variables: Mapping[str, str], place: str) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for name, value in variables.items():
+        if name in ENVIRONMENT:
+            found[ENVIRONMENT[name]] = Source(name, place, value)
+        elif name.startswith("BEDPLATE_"):
+            raise _unknown(name, place, ENVIRONMENT)
+    return found
+
+
+def _from_file(content: Mapping[str, object]) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for key, value in content.items():
+        if key == "test":
+            for inner, inner_value in _table(value, "test").items():
+                if inner not in TEST_KEYS:
+                    raise _unknown(inner, f"[test] of {FILE}", TEST_KEYS)
+                found[f"test.{inner}"] = Source(f"test.{inner}", FILE, inner_value)
+        elif key in KEYS:
+            found[key] = Source(key, FILE, value)
+        elif key != "bind":
+            raise _unknown(key, FILE, (*KEYS, "bind", "test"))
+    return found
+
+
+def _bindings(content: Mapping[str, object]) -> dict[str, Binding]:
+    bound: dict[str, Binding] = {}
+    for name, value in _table(content.get("bind", {}), "bind").items():
+        section = f"bind.{name}"
+        fields = _table(value, section)
+        for key, given in fields.items():
+            if key not in BIND_KEYS:
+                raise _unknown(key, f"[{section}] of {FILE}", BIND_KEYS)
+            source = Source(f"{section}.{key}", FILE, given)
+            if key == "writable":
+                _flag(source)
+            elif key == "columns":
+                for column in _table(given, f"{section}.columns").values():
+                    if not isinstance(column, str):
+                        raise source.refuse("maps to something not text", "Write column names.")
+            elif not isinstance(given, str):
+                raise source.refuse("is not text", "Write it in quotes.")
+        if "table" not in fields:
+            raise SettingsError(
+                f"[{section}] in {FILE} has no table.", 'Add table = "schema.table".'
+            )
+        bound[name] = Binding(**cast("dict[str, Any]", fields))
+    return bound
+
+
+def project_folder(start: Path) -> Path:
+    """Return the folder of the nearest `bedplate.toml` upward, else `start` itself."""
+    start = start.absolute()
+    return next((place for place in (start, *start.parents) if (place / FILE).is_file()), start)
+
+
+def load(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate the settings of `folder` (without one: the nearest project's).
+
+    `environ` stands in for the process's environment. An empty variable means "not set" and
+    still hides what lower places say, so `DATABASE_URL= bedplate up` uses the embedded server.
+    Raises `SettingsError` naming the key, the place and what to write; never a password.
+    """
+    place = folder.absolute() if folder is not None else project_folder(Path.cwd())
+    content = _read_file(place)
+    sources = {
+        **_from_file(content),
+        **_from_environment(_read_dotenv(place), DOTENV),
+        **_from_environment(os.environ if environ is None else environ, "the environment"),
+    }
+    values: dict[str, Any] = {}
+    tests: dict[str, Any] = {}
+    for key, source in sources.items():
+        if source.place != FILE and not str(source.value).strip():
+            continue
+        if key.startswith("test."):
+            inner = key.removeprefix("test.")
+            tests[inner] = TEST_KEYS[inner](source)
+        else:
+            values[key] = KEYS[key](source)
+    return Settings(folder=place, bind=_bindings(content), test=TestSettings(**tests), **values)
+
+
+def environment() -> dict[str, str]:
+    """Return a copy of the process's environment, to hand to a program that needs it."""
+    return dict(os.environ)
+
+
+def redact(text: str) -> str:
+    """Hide every password of a URL or a connection string; never fails."""
+    text = re.sub(r"(://[^:@/\s]*):\S*@", r"\1:***@", text)
+    return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^&\s]+)", r"\1***", text)
