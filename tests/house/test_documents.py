@@ -1,0 +1,60 @@
+"""What the documents show exists: links lead somewhere, examples compile, names can be imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import ROOT
+
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)\s#]+)")
+
+
+@cache
+def documents() -> tuple[Path, ...]:
+    found = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}
+    found |= {*(ROOT / "changes").glob("*.md"), *(ROOT / "src").rglob("*.md")}
+    return tuple(sorted(found))
+
+
+def blocks(*languages: str) -> Iterator[tuple[str, str]]:
+    """Every fenced block in one of these languages, with the place where it begins."""
+    for document in documents():
+        text = document.read_text(encoding="utf-8")
+        for found in FENCE.finditer(text):
+            if found.group(2) in languages:
+                line = text.count("\n", 0, found.start()) + 1
+                indent = found.group(1)
+                body = "\n".join(row.removeprefix(indent) for row in found.group(3).splitlines())
+                yield f"{document.relative_to(ROOT).as_posix()}:{line}", body
+
+
+EXAMPLES = [pytest.param(place, body, id=place) for place, body in blocks("python")]
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    broken = [
+        f"{document.relative_to(ROOT)}: {link}"
+        for document in documents()
+        for link in LINK.findall(FENCE.sub("", document.read_text(encoding="utf-8")))
+        if not (document.parent / link).exists()
+    ]
+    assert not broken, broken
+
+
+@pytest.mark.parametrize(("place", "body"), EXAMPLES)
+def test_an_example_compiles_and_imports_what_exists(place: str, body: str) -> None:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    compile(body, place, "exec", flags=flags)
+    for node in ast.walk(ast.parse(body)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bedplate":
+            module = importlib.import_module(node.module or "")
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not missing, f"{place} imports {missing} from {node.module}"
