@@ -141,19 +141,22 @@ def _url(source: Source) -> str:
     if scheme.lower() not in SCHEMES:
         raise source.refuse(f"has the scheme {scheme}://, not postgresql://", advice, show=False)
     url = f"postgresql://{rest}"
+    encode = f"{advice} Percent-encode special characters in the password (@ is %40, / is %2F)."
     try:
-        conninfo_to_dict(url)
+        parts = conninfo_to_dict(url)
     except ProgrammingError as error:
         # libpq quotes the offending part, which may be the password; only the name of a
         # query parameter is safe to repeat.
         found = re.match(r'invalid URI query parameter: "(\w+)"', str(error))
         why = f"has the unknown parameter {found[1]}" if found else "cannot be read by libpq"
-        hint = (
-            "Take it out of the URL."
-            if found
-            else f"{advice} Percent-encode special characters in the password (@ is %40)."
-        )
+        hint = "Take it out of the URL." if found else encode
         raise source.refuse(why, hint, show=False) from None
+    # A bare / or @ in a password moves the rest of it to where the port or the host belongs.
+    ports = str(parts.get("port") or "").split(",")
+    if not all(port == "" or re.fullmatch(r"\d{1,5}", port) for port in ports):
+        raise source.refuse("has a port that is no number", encode, show=False)
+    if "@" in str(parts.get("host") or ""):
+        raise source.refuse("has an @ too many", encode, show=False)
     return url
 
 

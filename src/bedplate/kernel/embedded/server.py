@@ -48,7 +48,8 @@ ORPHAN_START_S = 0.2
 OWNER_FILE = "project"
 # Nothing of the caller's environment (PGDATA, PGOPTIONS, a locale) may steer the server.
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# Commits still reach the system's cache, so that even a killed test server loses none.
+NOT_DURABLE = ("fsync=off", "full_page_writes=off")
 IN_USE = ("is still in use", 'lock file "postmaster.pid" already exists')
 
 
@@ -290,7 +291,7 @@ def _launch(argv: list[str], home: Home, record: Record, user: UnixUser | None) 
     data, log = home.data(record), home.log(record)
     patience = time.monotonic() + ORPHANS_LIMIT_S
     while (postmaster := settled(data)) is None:
-        _remove_stale_pid(data)
+        _remove_stale(data, home.sockets(record))
         offset = log.stat().st_size if log.exists() else 0
         with _startable(argv[0], user):
             pid = processes.start(argv, log=log, user=user, env=ENVIRONMENT)
@@ -315,8 +316,8 @@ def _launch(argv: list[str], home: Home, record: Record, user: UnixUser | None) 
     return postmaster
 
 
-def _remove_stale_pid(data: Path) -> None:
-    """Remove the pid file of a dead server, for PostgreSQL goes by the bare pid.
+def _remove_stale(data: Path, sockets: Path) -> None:
+    """Remove the pid file and the sockets of a dead server, for PostgreSQL goes by the bare pid.
 
     It would take a zombie, or another program that got the pid since, for a living server.
     Backends that outlived their server are still found, by their shared memory.
@@ -325,7 +326,8 @@ def _remove_stale_pid(data: Path) -> None:
     if path.exists():
         time.sleep(ORPHAN_START_S)
         if running(data) is None:
-            path.unlink(missing_ok=True)
+            for stale in (path, *sockets.iterdir()):
+                stale.unlink(missing_ok=True)
 
 
 def _wait_ready(data: Path, pid: int) -> Postmaster | None:

@@ -1,0 +1,99 @@
+"""What the server survives: killed owners, killed servers, half-done work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from bedplate.kernel import embedded
+from tests.kernel.embedded.elsewhere import (
+    area,
+    attach,
+    elsewhere,
+    kill_server,
+    stays_attached,
+    told,
+    words,
+    write,
+)
+
+
+def test_the_server_survives_a_killed_owner(project: Path) -> None:
+    with elsewhere(stays_attached(project)) as (child, pipe):
+        told(pipe)
+        child.kill()
+        child.join()
+    assert embedded.status(project).running
+    assert embedded.status(project).attached == ()
+    attachment = attach(project)
+    assert not attachment.started_server
+    attachment.detach()
+    assert not embedded.status(project).running
+
+
+def test_a_killed_server_comes_back_with_what_was_committed(project: Path) -> None:
+    attachment = attach(project)
+    write(attachment.url("owner"), "kept")
+    idle = psycopg.connect(attachment.url())
+    assert not attachment.ensure_running()
+    kill_server(project)
+    assert attachment.ensure_running()
+    assert attachment.alive()
+    assert "kept" in words(attachment.url("owner"))
+    idle.close()
+
+
+def test_a_killed_server_whose_parent_never_looks_is_replaced(project: Path) -> None:
+    with elsewhere(stays_attached(project)) as (_, pipe):
+        told(pipe)
+        # The other process started the server and sleeps: the dead server stays a zombie.
+        kill_server(project)
+        attachment = attach(project)
+        assert attachment.started_server
+        assert attachment.alive()
+
+
+def test_a_stale_pid_of_another_program_does_not_count(project: Path) -> None:
+    port = embedded.status(project).port
+    stale = area(project) / "data" / "postmaster.pid"
+    stale.write_text(f"{os.getpid()}\n{stale.parent}\n0\n{port}\n/tmp\n127.0.0.1\n0\nready\n")
+    assert not embedded.status(project).running
+    attachment = attach(project)
+    assert attachment.started_server
+
+
+def test_a_server_stopped_on_purpose_stays_down(project: Path) -> None:
+    attachment = attach(project)
+    assert not attachment.stopped
+    embedded.stop(project)
+    assert attachment.stopped
+    assert not attachment.ensure_running()
+    other = attach(project)
+    assert not attachment.stopped
+    other.detach()
+
+
+def test_a_half_finished_initdb_is_done_again(tmp_path: Path) -> None:
+    with elsewhere(stays_attached(tmp_path)) as (child, _):
+        while not (found := list(drafts(tmp_path))):
+            time.sleep(0.01)
+        child.kill()
+        child.join()
+    assert found
+    attachment = attach(tmp_path)
+    assert attachment.created_database
+    attachment.detach()
+    deadline = time.monotonic() + 10
+    while list(drafts(tmp_path)) and time.monotonic() < deadline:
+        attach(tmp_path).detach()  # the orphaned initdb may have gone on for a moment
+    embedded.purge(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def drafts(folder: Path) -> Iterator[Path]:
+    data = embedded.status(folder).data_folder
+    return data.parent.glob("data.new-*/data/PG_VERSION") if data else iter(())
