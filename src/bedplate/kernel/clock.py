@@ -43,4 +43,5 @@ def sql_clock() -> FunctionElement[datetime]:
 
 
 def _call(name: str) -> FunctionElement[Any]:
-    return getattr(func.bedplate, name)(type_=DateTime(timezone=True))
+    call: FunctionElement[Any] = getattr(func.bedplate, name)(type_=DateTime(timezone=True))
+    return call

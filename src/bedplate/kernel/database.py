@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -24,6 +25,14 @@ from bedplate.kernel.transaction import Reader, Transaction
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a database warns of and refuses: milliseconds, rows of an unlimited list()."""
+
+    slow_statement_ms: int = 1_000
+    rows_max: int = 10_000
+
+
 class Database(Handle):
     """One PostgreSQL database as one project sees it.
 
@@ -38,14 +47,15 @@ class Database(Handle):
         dialect: BoundDialect,
         *,
         url: str,
-        watch: Watch,
+        limits: Limits = Limits(),
         subscriptions: Subscriptions | None = None,
         guarded_role: str | None = None,
     ) -> None:
         self.leaf = leaf
         self.dialect = dialect
         self.url = url
-        self.watch = watch
+        self.watch = Watch(limits.slow_statement_ms)
+        self.rows_max = limits.rows_max
         self.subscriptions = subscriptions or Subscriptions()
         self.guarded_role = guarded_role
 

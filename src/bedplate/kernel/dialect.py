@@ -55,16 +55,18 @@ class BoundPreparer(PGIdentifierPreparer_psycopg):
         """Quote the target of an INSERT; an adopted one goes by our name in RETURNING."""
         binding = self.dialect.binding_of(table)
         if binding is None:
-            return super().format_table(table, *args, **kwargs)  # type: ignore[no-any-return,no-untyped-call]
+            return super().format_table(table, *args, **kwargs)
         _require_writable(binding)
-        return f"{self.quote(binding.schema)}.{self.quote(binding.name)} AS {self.quote(table.name)}"
+        return (
+            f"{self.quote(binding.schema)}.{self.quote(binding.name)} AS {self.quote(table.name)}"
+        )
 
     def format_column(self, column: Any, *args: Any, **kwargs: Any) -> str:
         """Quote a column's name as the database knows it."""
         binding = self.dialect.binding_of(getattr(column, "table", None))
         if binding is not None:
             return self.quote(host_column(binding, column))
-        return super().format_column(column, *args, **kwargs)  # type: ignore[no-any-return,no-untyped-call]
+        return super().format_column(column, *args, **kwargs)
 
 
 class BoundCompiler(PGCompiler_psycopg):
@@ -72,11 +74,11 @@ class BoundCompiler(PGCompiler_psycopg):
 
     dialect: BoundDialect
 
-    def visit_table(self, table: Any, asfrom: bool = False, iscrud: bool = False, **kw: Any) -> str:
+    def visit_table(self, table: Any, asfrom: bool = False, **kw: Any) -> str:  # type: ignore[override]
         """Render an adopted table under our name; ours as SQLAlchemy does."""
         binding = self.dialect.binding_of(table)
         if binding is None or not asfrom:
-            return super().visit_table(table, asfrom=asfrom, iscrud=iscrud, **kw)  # type: ignore[no-any-return,no-untyped-call]
+            return super().visit_table(table, asfrom=asfrom, **kw)
         quote = self.preparer.quote
         host = f"{quote(binding.schema)}.{quote(binding.name)}"
         alias = kw.get("enclosing_alias")
@@ -95,7 +97,7 @@ class BoundCompiler(PGCompiler_psycopg):
         """Render a column; of an adopted table under our alias, or refuse one it lacks."""
         binding = self.dialect.binding_of(column.table)
         if binding is None:
-            return super().visit_column(column, *args, **kw)  # type: ignore[no-any-return,no-untyped-call]
+            return super().visit_column(column, *args, **kw)
         name = host_column(binding, column)
         quote = self.preparer.quote
         if kw.get("add_to_result_map") is not None:
@@ -114,7 +116,7 @@ class BoundCompiler(PGCompiler_psycopg):
                 f"An upsert into the adopted table {binding.table} is not possible.",
                 "Use create() or update().",
             )
-        return super().visit_insert(insert_stmt, *args, **kw)  # type: ignore[no-any-return,no-untyped-call]
+        return super().visit_insert(insert_stmt, *args, **kw)
 
     def _is_target(self, table: Any) -> bool:
         statement: Any = self.statement

@@ -1,7 +1,8 @@
 """The only source of new ids: UUIDv7, made by the client.
 
-Time-ordered keys keep B-tree inserts on the right edge, and a key known before the INSERT can double
-as an idempotency key. PostgreSQL 15 to 17 have no `uuidv7()`, so the client makes them everywhere.
+Time-ordered keys keep B-tree inserts on the right edge, and a key known before the INSERT can
+double as an idempotency key. PostgreSQL 15 to 17 have no `uuidv7()`, so the client makes them
+everywhere.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ class _Sequence:
     """Strictly rising ids in one process: 48 bits of milliseconds, 12 of counter, 62 of chance."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew: a forked child must not continue its parent's counter."""
         self._lock = threading.Lock()
         self._last_ms = 0
         self._counter = 0
@@ -37,7 +42,7 @@ class _Sequence:
             for start in range(0, 8 * count, 8):
                 self._counter += 1
                 if self._counter > _COUNTER_MAX:
-                    # Borrow from the future rather than wait: order matters more than the wall clock.
+                    # Borrow from the future rather than wait: order matters more than the clock.
                     self._last_ms, self._counter = self._last_ms + 1, 0
                 random = int.from_bytes(chance[start : start + 8]) >> (64 - _RANDOM_BITS)
                 ids.append(_uuid(self._last_ms, self._counter, random))
@@ -69,5 +74,4 @@ def replace_source(source: Callable[[int], list[UUID]] | None) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A forked child must not continue its parent's counter: both would hand out the same prefix.
-    os.register_at_fork(after_in_child=_sequence.__init__)
+    os.register_at_fork(after_in_child=_sequence.restart)

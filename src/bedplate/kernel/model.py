@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from sqlalchemy import MetaData, event, inspect
-from sqlalchemy.orm import DeclarativeBase, InstanceState, Mapper, MappedAsDataclass
+from sqlalchemy.orm import DeclarativeBase, InstanceState, MappedAsDataclass, Mapper
 
 from bedplate.kernel.columns import SoftDeleted, Timestamped, Versioned
 from bedplate.kernel.errors import FieldNotLoaded, RelationNotLoaded
@@ -30,7 +30,7 @@ class Model(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=Fal
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING_CONVENTION)
 
     def __repr__(self) -> str:
-        """Show the key and the loaded plain fields' names, never their values: they may be secret."""
+        """Show the key and nothing else: values may be secret, and reading may load."""
         state: InstanceState[Any] = inspect(self)
         key = state.dict.get("id", "?")
         return f"<{type(self).__name__} id={key}>"
@@ -58,7 +58,8 @@ def table_name(model: type[Model]) -> str:
 
 def mapper_of(model: type[Any]) -> Mapper[Any]:
     """Return the SQLAlchemy mapper of a model."""
-    return inspect(model)
+    mapper: Mapper[Any] = inspect(model)
+    return mapper
 
 
 def _refuse_column(state: InstanceState[Any], toload: Any, passive: Any) -> NoReturn:

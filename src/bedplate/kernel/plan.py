@@ -6,7 +6,8 @@ that `rows` and `relations` build from what was selected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import FromClause, Select, inspect
@@ -40,7 +41,7 @@ class Plan:
         self.sql: bytes = compiled.string.encode()
         self.expanding = bool(compiled.post_compile_params)
         self._slots = tuple(
-            (name, compiled.binds[name], _convert(compiled.binds[name], dialect))
+            (name, compiled.binds[name], _convert(compiled, name, dialect))
             for name in compiled.positiontup or ()
         )
         self.names = frozenset(name for name, bind, _ in self._slots if bind.required)
@@ -73,7 +74,7 @@ class Plan:
         for name, bind, convert in self._slots:
             if name not in given and bind.required:
                 raise self._mismatch(given)
-            value = given[name] if name in given else bind.effective_value
+            value = given.get(name, bind.effective_value)
             if bind.expanding:
                 values[name] = [item if item is None else convert(item) for item in value]
             else:
@@ -81,6 +82,13 @@ class Plan:
         state = self.compiled._process_parameters_for_postcompile(values)
         parameters = {**values, **state.additional_parameters}
         return state.statement.encode(), [parameters[name] for name in state.positiontup]
+
+    def carried(self, bindparams: Any) -> Mapping[str, Any]:
+        """Return the values of a statement of the same shape as the one compiled."""
+        params: Mapping[str, Any] = self.compiled.construct_params(
+            extracted_parameters=bindparams, _check=False
+        )
+        return params
 
     def _mismatch(self, given: Mapping[str, Any]) -> FieldUnknown:
         return FieldUnknown(
@@ -93,30 +101,43 @@ def _listed(names: Any) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _convert(bind: Any, dialect: BoundDialect) -> Convert:
+def _convert(compiled: Any, name: str, dialect: BoundDialect) -> Convert:
+    bind = compiled.binds[name]
     place = bind._orig_key or bind.key
+    statement = compiled.statement
+    if getattr(statement, "is_dml", False):
+        place = f"{statement.table.name}.{place}"
     return converter(bind.type, dialect, place)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a statement's rows are to bring along, beside what it selects."""
+
+    include: tuple[Included, ...] = ()
+    deleted: bool = False
+    returns: type[Any] | None = None
+
+
+PLAIN = Wanted()
+"""Nothing beside the rows themselves; soft-deleted ones left out."""
+
+
 def compile_plan(
-    statement: Any,
-    dialect: BoundDialect,
-    include: tuple[Included, ...],
-    *,
-    deleted: bool,
-    cache_key: Any = None,
+    statement: Any, dialect: BoundDialect, wanted: Wanted, *, cache_key: Any = None
 ) -> Plan:
     """Compile a statement for a project; `cache_key` lets its values be exchanged later."""
-    selected = _descriptions(statement)
+    include = wanted.include
+    selected = _descriptions(statement) if wanted.returns is None else [_Selected(wanted.returns)]
     if include and (len(selected) != 1 or selected[0].mapper is None):
         raise UsageError("include= needs a query of exactly one model.", "Select the model alone.")
-    if any(part.mapper is not None for part in selected):
+    if wanted.returns is None and any(part.mapper is not None for part in selected):
         columns = [column for part in selected for column in part.columns(dialect)]
         statement = _with_columns(statement, columns)
-    relations = [lateral(selected[0].entity, wanted, dialect) for wanted in include]
+    relations = [lateral(selected[0].entity, one, dialect) for one in include]
     if relations:
         statement = statement.add_columns(*(relation.column for relation in relations))
-    if not deleted:
+    if not wanted.deleted:
         statement = _without_deleted(statement, dialect)
     compiled = statement.compile(dialect=dialect, cache_key=cache_key)
     if relations:
@@ -125,6 +146,13 @@ def compile_plan(
         setters = [relation_setter(mapper, relation.key) for relation in relations]
         return Plan(compiled, dialect, composed(parts, setters))
     return Plan(compiled, dialect, _maker(selected, compiled, dialect))
+
+
+def returning(statement: Any, model: type[Any], dialect: BoundDialect) -> Any:
+    """Add RETURNING of a model's columns to a statement on its bare table."""
+    mapper: Mapper[Any] = inspect(model)
+    names = [mapper.column_attrs[key].columns[0].name for key in bound_attributes(mapper, dialect)]
+    return statement.returning(*(statement.table.c[name] for name in names))
 
 
 class _Selected:
@@ -200,12 +228,9 @@ def _without_deleted(statement: Any, dialect: BoundDialect) -> Any:
 
 def _criteria(dialect: BoundDialect) -> list[Any]:
     return [
-        with_loader_criteria(mapper.class_, _alive(mapper.class_), include_aliases=True)
+        with_loader_criteria(
+            mapper.class_, mapper.class_.deleted_at.is_(None), include_aliases=True
+        )
         for mapper in Model.registry.mappers
-        if issubclass(mapper.class_, SoftDeleted)
-        and dialect.binding_of(mapper.local_table) is None
+        if issubclass(mapper.class_, SoftDeleted) and dialect.binding_of(mapper.local_table) is None
     ]
-
-
-def _alive(model: Any) -> Callable[[Any], Any] | Any:
-    return model.deleted_at.is_(None)

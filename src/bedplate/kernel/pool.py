@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import psycopg
@@ -39,7 +39,7 @@ class PoolOptions:
     size_max: int = 10
     wait_timeout_ms: int = 5_000
     connect_timeout_ms: int = 5_000
-    session: Mapping[str, str] = ()  # type: ignore[assignment]
+    session: Mapping[str, str] = field(default_factory=dict[str, str])
     pooler: bool | None = None
 
     @classmethod
@@ -54,9 +54,7 @@ class PoolOptions:
             session={
                 "statement_timeout": str(settings.statement_timeout_ms),
                 "lock_timeout": str(settings.lock_timeout_ms),
-                "idle_in_transaction_session_timeout": str(
-                    settings.idle_in_transaction_timeout_ms
-                ),
+                "idle_in_transaction_session_timeout": str(settings.idle_in_transaction_timeout_ms),
             },
         )
 
@@ -67,22 +65,55 @@ class Leaf(Protocol):
     prepares: bool
     round_trips: int
 
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-    async def acquire(self) -> Any: ...
-    async def release(self, connection: Any) -> None: ...
-    async def fetch(self, connection: Any, statement: Statement, make: Make) -> list[Any]: ...
-    async def execute(self, connection: Any, statement: Statement) -> int: ...
-    async def command(self, connection: Any, sql: str) -> str: ...
+    async def open(self) -> None:
+        """Connect."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+    async def acquire(self) -> Any:
+        """Take a connection."""
+        ...
+
+    async def release(self, connection: Any) -> None:
+        """Give it back."""
+        ...
+
+    async def fetch(self, connection: Any, statement: Statement, make: Make) -> list[Any]:
+        """Run a statement and make its rows."""
+        ...
+
+    async def execute(self, connection: Any, statement: Statement) -> int:
+        """Run a statement; count rows."""
+        ...
+
+    async def command(self, connection: Any, sql: str) -> str:
+        """Run COMMIT and its like."""
+        ...
+
     async def opened(
         self, connection: Any, opening: Sequence[Statement], statement: Statement, make: Make
-    ) -> tuple[list[Any], int]: ...
-    def stream(
-        self, connection: Any, statement: Statement, make: Make
-    ) -> AsyncIterator[list[Any]]: ...
-    async def copy(self, connection: Any, sql: str, rows: Iterable[Values]) -> int: ...
-    async def sleep(self, seconds: float) -> None: ...
-    def statistics(self) -> Mapping[str, int]: ...
+    ) -> tuple[list[Any], int]:
+        """Run what opens a transaction, and its first statement, in one round trip."""
+        ...
+
+    def stream(self, connection: Any, statement: Statement, make: Make) -> AsyncIterator[list[Any]]:
+        """Yield rows in blocks."""
+        ...
+
+    async def copy(self, connection: Any, sql: str, rows: Iterable[Values]) -> int:
+        """Send rows by COPY."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return the pool's counters."""
+        ...
 
 
 def connection_options(options: PoolOptions) -> dict[str, Any]:
@@ -113,7 +144,7 @@ def session_sql(options: PoolOptions, pooled: bool) -> str:
     """
     lines = ["SET TIME ZONE 'UTC'"]
     if not pooled:
-        lines += [f"SET {name} = '{value}'" for name, value in dict(options.session).items()]
+        lines += [f"SET {name} = '{value}'" for name, value in options.session.items()]
     return "; ".join(lines)
 
 
@@ -124,7 +155,8 @@ def make_factory(make: Make) -> Callable[[Any], Make]:
 
 def affected(cursor: Any) -> int:
     """Return how many rows a statement touched; 0 where the server does not say."""
-    return max(0, cursor.rowcount)
+    count: int = cursor.rowcount
+    return max(0, count)
 
 
 class AsyncLeaf:

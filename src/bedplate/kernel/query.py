@@ -9,14 +9,14 @@ cache key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack, overload
+from typing import Any, Generic, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from bedplate.kernel.dialect import BoundDialect
-from bedplate.kernel.plan import Plan, compile_plan
+from bedplate.kernel.plan import PLAIN, Plan, Wanted, compile_plan, returning
 from bedplate.kernel.relations import Included
 
 R = TypeVar("R")
@@ -35,7 +35,7 @@ class Query(Generic[R]):
     read in the same statement; it needs a select of exactly one model.
     """
 
-    __slots__ = ("__weakref__", "_last", "deleted", "include", "statement")
+    __slots__ = ("__weakref__", "_last", "deleted", "include", "returns", "statement")
 
     @overload
     def __init__(
@@ -47,26 +47,30 @@ class Query(Generic[R]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Query[tuple[A, B, Unpack[Ts]]],
-        statement: TypedReturnsRows[A, B, Unpack[Ts]],
+        self: Query[tuple[A, B, *Ts]],
+        statement: TypedReturnsRows[A, B, *Ts],
         *,
         include: tuple[Included, ...] = (),
         deleted: bool = False,
     ) -> None: ...
     @overload
     def __init__(
-        self: Query[None], statement: UpdateBase, *, deleted: bool = False
+        self: Query[A], statement: UpdateBase, *, deleted: bool = False, returns: type[A]
     ) -> None: ...
+    @overload
+    def __init__(self: Query[Any], statement: Executable, *, deleted: bool = False) -> None: ...
     def __init__(
         self,
         statement: Any,
         *,
         include: tuple[Included, ...] = (),
         deleted: bool = False,
+        returns: type[Any] | None = None,
     ) -> None:
         self.statement: Executable = statement
         self.include = include
         self.deleted = deleted
+        self.returns = returns
         self._last: tuple[BoundDialect, Plan] | None = None
 
     def plan(self, dialect: BoundDialect) -> Plan:
@@ -76,27 +80,32 @@ class Query(Generic[R]):
             return last[1]
         plan = dialect.plans.get(self)
         if plan is None:
-            plan = compile_plan(self.statement, dialect, self.include, deleted=self.deleted)
+            statement: Any = self.statement
+            if self.returns is not None:
+                statement = returning(statement, self.returns, dialect)
+            wanted = Wanted(self.include, self.deleted, self.returns)
+            plan = compile_plan(statement, dialect, wanted)
             dialect.plans[self] = plan
         self._last = (dialect, plan)
         return plan
 
 
-def adhoc(statement: Any, dialect: BoundDialect) -> tuple[Plan, Mapping[str, Any]]:
+def adhoc(
+    statement: Any, dialect: BoundDialect, wanted: Wanted = PLAIN
+) -> tuple[Plan, Mapping[str, Any]]:
     """Return the plan of a statement built on the spot, and the values it carries.
 
     Statements of one shape share a plan. Raises what compiling them raises.
     """
-    key = statement._generate_cache_key()
-    if key is None:
-        plan = compile_plan(statement, dialect, (), deleted=False)
+    cache_key = statement._generate_cache_key()
+    if cache_key is None:
+        plan = compile_plan(statement, dialect, wanted)
         return plan, plan.compiled.params
-    plans = dialect.adhoc_plans
-    plan = plans.get(key.key)
-    if plan is None:
-        plan = compile_plan(statement, dialect, (), deleted=False, cache_key=key)
+    key, plans = (cache_key.key, wanted), dialect.adhoc_plans
+    found = plans.get(key)
+    if found is None:
+        found = compile_plan(statement, dialect, wanted, cache_key=cache_key)
         if len(plans) >= ADHOC_PLANS_MAX:
             plans.pop(next(iter(plans)), None)
-        plans[key.key] = plan
-    # The plan may stem from an equal statement with other values: take this one's.
-    return plan, plan.compiled.construct_params(extracted_parameters=key.bindparams, _check=False)
+        plans[key] = found
+    return found, found.carried(cache_key.bindparams)

@@ -60,7 +60,8 @@ def lateral(parent: Any, wanted: Included, dialect: Dialect) -> Lateral:
     decode = msgspec.json.Decoder(node.type).decode
 
     def make(text: Any) -> Any:
-        return node.make(None if text is None else decode(text))
+        decoded: Any = None if text is None else decode(text)
+        return node.make(decoded)
 
     return Lateral(cast(node.column, Text), node.key, make)
 
@@ -173,7 +174,9 @@ def carrier(attribute: Any, dialect: Dialect) -> Carrier:
     process = result_process(type_, dialect)
     native = _native(implementation)
     if native is None:
-        return Carrier(cast(attribute, Text), str | None, _from_text(implementation, dialect, process))
+        return Carrier(
+            cast(attribute, Text), str | None, _from_text(implementation, dialect, process)
+        )
     return Carrier(attribute, native | None if native is not Any else Any, process)
 
 

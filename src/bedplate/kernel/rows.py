@@ -29,8 +29,8 @@ def instance_maker(
     manager: Any = mapper.class_manager
     new_state: Callable[..., Any] = manager._state_constructor
     set_state: Callable[..., Any] = manager._state_setter
-    class_ = mapper.class_
-    new = class_.__new__
+    class_: Any = mapper.class_
+    new: Callable[[Any], Any] = class_.__new__
     identity = _identity_of(mapper)
     fields = tuple(keys)
     absent = frozenset(mapper.column_attrs.keys()) - set(fields)
@@ -74,7 +74,9 @@ def relation_setter(mapper: Mapper[Any], key: str) -> Callable[[Any, Any], None]
     return set_one
 
 
-def composed(parts: Sequence[tuple[int, Make]], setters: Sequence[Callable[[Any, Any], None]]) -> Make:
+def composed(
+    parts: Sequence[tuple[int, Make]], setters: Sequence[Callable[[Any, Any], None]]
+) -> Make:
     """Return a maker of one entity whose relations follow it in the row.
 
     `parts` are (width, make): first the entity, then one JSON value for each of `setters`.
@@ -85,13 +87,13 @@ def composed(parts: Sequence[tuple[int, Make]], setters: Sequence[Callable[[Any,
         for index, ((_, make), setter) in enumerate(zip(parts[1:], setters, strict=True))
     )
 
-    def make(values: Sequence[Any]) -> Any:
+    def make_with_relations(values: Sequence[Any]) -> Any:
         entity = make_entity(values[:width])
         for position, make_relation, set_relation in relations:
             set_relation(entity, make_relation(values[position]))
         return entity
 
-    return make
+    return make_with_relations
 
 
 def tuple_maker(parts: Sequence[tuple[int, Make]]) -> Make:

@@ -7,6 +7,7 @@ here holds names of tables, columns and constraints, and no value.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 from psycopg_pool import PoolClosed
@@ -116,7 +117,7 @@ def _columns(table: str, constraint: str | None, column: str | None) -> tuple[st
     declared = Model.metadata.tables.get(table)
     if declared is None or not constraint:
         return ()
-    rules = (*declared.constraints, *declared.indexes)
+    rules: tuple[Any, ...] = (*declared.constraints, *declared.indexes)
     for rule in rules:
         if rule.name == constraint:
             return tuple(part.name for part in getattr(rule, "columns", ()))

@@ -10,11 +10,10 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
-from typing_extensions import Self
 
 from bedplate.kernel import errors
 from bedplate.kernel.clock import nanoseconds
@@ -46,6 +45,7 @@ class Unit(Handle):
                 "Pass actor=…, or set one with acting(…).",
             )
         self.dialect = database.dialect
+        self.rows_max = database.rows_max
         self.database = database
         self.context = context
         self._guarded = guarded
@@ -192,9 +192,7 @@ class Transaction(Unit):
         self._joined = False
 
     @classmethod
-    async def over(
-        cls, session: AsyncSession, database: Database, context: Context
-    ) -> Transaction:
+    async def over(cls, session: AsyncSession, database: Database, context: Context) -> Transaction:
         """Join the transaction of an AsyncSession that runs on postgresql+psycopg.
 
         The session's owner commits; `after_commit` is refused, because we would not know.

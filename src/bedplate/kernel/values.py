@@ -77,7 +77,9 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _instance(accepted: tuple[type[Any], ...], refused: tuple[type[Any], ...], place: str) -> Convert:
+def _instance(
+    accepted: tuple[type[Any], ...], refused: tuple[type[Any], ...], place: str
+) -> Convert:
     def check(value: Any) -> Any:
         if not isinstance(value, accepted) or (refused and isinstance(value, refused)):
             raise _wrong(place, value, accepted[0].__name__)
@@ -115,7 +117,8 @@ def _moment(aware: bool, place: str) -> Convert:
             raise _wrong(place, value, "datetime")
         if aware and value.tzinfo is None:
             raise FieldInvalid(
-                f"{place} takes a datetime with a time zone.", "Use bedplate's clock, or tzinfo=UTC."
+                f"{place} takes a datetime with a time zone.",
+                "Use bedplate's clock, or tzinfo=UTC.",
             )
         return value
 

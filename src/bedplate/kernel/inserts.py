@@ -1,0 +1,141 @@
+"""What an INSERT or COPY of a model's rows sends: which columns, which defaults, checked how.
+
+Defaults are filled in here and not by SQLAlchemy, because an adopted table lacks columns, COPY
+knows no defaults but the server's, and a declared INSERT is compiled once for each set of columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Column, Insert, TableClause, bindparam
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapper
+
+from bedplate.kernel import ids
+from bedplate.kernel.dialect import BoundDialect, host_column
+from bedplate.kernel.errors import FieldInvalid
+from bedplate.kernel.values import converter
+
+IDS_AT_ONCE = 1_000
+
+
+def bare_table(mapper: Mapper[Any]) -> TableClause:
+    """Return the model's table without defaults: what is not named is left to the server."""
+    table: Any = mapper.local_table
+    columns = [sqlalchemy.column(column.name, column.type) for column in table.columns]
+    return sqlalchemy.table(table.name, *columns, schema=table.schema)
+
+
+class Defaults:
+    """The values a model's fields get when the caller gave none."""
+
+    def __init__(self, mapper: Mapper[Any]) -> None:
+        self.columns: dict[str, Column[Any]] = {
+            attribute.key: attribute.columns[0]  # type: ignore[misc]
+            for attribute in mapper.column_attrs
+        }
+        self.makers = {
+            key: maker
+            for key, column in self.columns.items()
+            if (maker := _maker(column)) is not None
+        }
+        if "id" in self.columns and self.columns["id"].primary_key:
+            self.makers.setdefault("id", ids.new)
+
+    def fill(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the values to send: those given, then defaults for the rest."""
+        values = {key: value for key, value in given.items() if key in self.columns}
+        for key, maker in self.makers.items():
+            if key not in values:
+                values[key] = maker()
+        return values
+
+
+def _maker(column: Column[Any]) -> Callable[[], Any] | None:
+    default: Any = column.default
+    if default is None or default.is_sequence or default.is_clause_element:
+        return None
+    if default.is_callable:
+        return lambda: default.arg(None)
+    return lambda: default.arg
+
+
+def insert_statement(mapper: Mapper[Any], keys: Iterable[str]) -> Insert:
+    """Return the INSERT of the named fields, one parameter for each."""
+    columns = {key: mapper.column_attrs[key].columns[0].name for key in keys}
+    table = bare_table(mapper)
+    return insert(table).values(
+        {table.c[name]: bindparam(key, type_=table.c[name].type) for key, name in columns.items()}
+    )
+
+
+class Loading:
+    """A COPY of rows given as tuples of some fields: ids and defaults added, all checked."""
+
+    def __init__(
+        self, mapper: Mapper[Any], defaults: Defaults, keys: Sequence[str], dialect: BoundDialect
+    ) -> None:
+        added = [key for key in defaults.makers if key not in keys]
+        binding = dialect.binding_of(mapper.local_table)
+        if binding is not None:
+            added = [key for key in added if binding.column(defaults.columns[key].name)]
+        name = mapper.class_.__name__
+        self._width = len(keys)
+        self._keys = keys
+        self._checks = tuple(
+            (index, converter(defaults.columns[key].type, dialect, f"{name}.{key}"))
+            for index, key in enumerate(keys)
+        )
+        self._makers = tuple(defaults.makers[key] for key in added if key != "id")
+        self._with_ids = "id" in added
+        ordered = [*keys, *(["id"] if self._with_ids else []), *(k for k in added if k != "id")]
+        checks = {key: converter(defaults.columns[key].type, dialect, key) for key in ordered}
+        self._default_checks = tuple(checks[key] for key in added if key != "id")
+        self.sql = f"COPY {_target(mapper, defaults, ordered, dialect)} FROM STDIN"
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
+        """Yield the rows to send; raises FieldInvalid with the row's number for a wrong one."""
+        new_ids = _ids() if self._with_ids else None
+        checks, width = self._checks, self._width
+        made = tuple(zip(self._makers, self._default_checks, strict=True))
+        for number, row in enumerate(rows, start=1):
+            if len(row) != width:
+                raise FieldInvalid(
+                    f"Row {number} has {len(row)} values for {width} fields.",
+                    f"Give a value for each of {', '.join(self._keys)}.",
+                )
+            values = list(row)
+            try:
+                for index, check in checks:
+                    if values[index] is not None:
+                        values[index] = check(values[index])
+            except FieldInvalid as wrong:
+                raise type(wrong)(f"Row {number}: {wrong.message}", wrong.next_step) from None
+            if new_ids is not None:
+                values.append(next(new_ids))
+            for maker, check in made:
+                value = maker()
+                values.append(value if value is None else check(value))
+            yield values
+
+
+def _target(
+    mapper: Mapper[Any], defaults: Defaults, keys: Sequence[str], dialect: BoundDialect
+) -> str:
+    table: Any = mapper.local_table
+    quote = dialect.identifier_preparer.quote
+    binding = dialect.binding_of(table)
+    columns = [defaults.columns[key] for key in keys]
+    if binding is None:
+        names = ", ".join(quote(column.name) for column in columns)
+        return f"{quote(table.schema)}.{quote(table.name)} ({names})"
+    names = ", ".join(quote(host_column(binding, column)) for column in columns)
+    return f"{quote(binding.schema)}.{quote(binding.name)} ({names})"
+
+
+def _ids() -> Iterator[Any]:
+    while True:
+        yield from ids.many(IDS_AT_ONCE)

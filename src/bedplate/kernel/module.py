@@ -1,0 +1,67 @@
+"""The manifest: everything a module hands in. Built-in modules use the same one as yours."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bedplate.kernel.checks import Check
+from bedplate.kernel.errors import ModuleNotFound, RegistryError
+from bedplate.kernel.events import Subscription
+from bedplate.kernel.model import Model
+from bedplate.kernel.transaction import Transaction
+
+Samples = Callable[[Transaction], Awaitable[int]]
+"""Loads sample rows and returns how many; run twice it changes nothing."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleManifest:
+    """One module: its models, its line of migrations, and what it adds to a project.
+
+    `name` is also its PostgreSQL schema. `package` is its import path; the folder `migrations` in
+    it holds its line. `requires` names the modules it builds on. `adoptable` says which models a
+    project may bind to a host's tables, by binding name. `bridges` names the modules for which
+    `package.bridges.<name>` has SUBSCRIPTIONS, loaded when both are enabled.
+    """
+
+    name: str
+    package: str
+    models: tuple[type[Model], ...]
+    requires: tuple[str, ...] = ()
+    adoptable: Mapping[str, type[Model]] = field(default_factory=dict[str, type[Model]])
+    checks: tuple[Check, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    bridges: tuple[str, ...] = ()
+    samples: Samples | None = None
+    settings: type[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise RegistryError(
+                f"The module name {self.name!r} is not a lower-case identifier.", "Rename it."
+            )
+
+    @property
+    def schema(self) -> str:
+        """The PostgreSQL schema that holds the module's tables."""
+        return self.name
+
+    @property
+    def line(self) -> Path:
+        """The folder of the module's migrations; raises ModuleNotFound where there is none."""
+        spec = importlib.util.find_spec(self.package)
+        places = list(spec.submodule_search_locations or []) if spec else []
+        folder = Path(places[0]) / "migrations" if places else None
+        if folder is None or not folder.is_dir():
+            raise ModuleNotFound(
+                f"The module {self.name} has no migrations folder in {self.package}.",
+                "Create one, or run `bedplate module new`.",
+            )
+        return folder

@@ -1,0 +1,187 @@
+"""Keyset pages: as fast at the end of a table as at its start, and stable under inserts.
+
+A page is found by the values of the row it follows, never by counting rows. The cursor holds those
+values and a seal over them, the filter and the order. The seal is no secret: whoever forges one
+merely starts elsewhere within the filter the server applies anyway. It is there so that a cursor
+that was damaged, or used with another filter, is refused rather than answered wrongly.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, false, literal, or_, tuple_
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import UnaryExpression
+
+from bedplate.kernel.errors import CursorInvalid, LimitExceeded, UsageError
+from bedplate.kernel.fields import Term
+
+T = TypeVar("T")
+
+PAGE_SIZE = 20
+"""Rows of a page unless the caller says otherwise."""
+
+PAGE_SIZE_MAX = 1_000
+"""Rows of the largest page."""
+
+_SEAL_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Rows in order, and cursors to the pages around them (None where there is none)."""
+
+    items: list[T]
+    next: str | None
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page starts: after (or before) the row with these values of the order's terms."""
+
+    values: tuple[Any, ...]
+    backward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One term of an order, taken apart: the field, its direction and where NULLs stand."""
+
+    name: str
+    column: Any
+    descending: bool
+    nullable: bool
+
+    def ordered(self, backward: bool) -> Any:
+        """Return the term as ORDER BY wants it; NULLs always end an ascending order."""
+        return self.column.desc() if self.descending != backward else self.column.asc()
+
+    def beyond(self, value: Any, backward: bool) -> ColumnElement[bool]:
+        """Say that the field stands after `value` in this order."""
+        if self.descending != backward:
+            before: ColumnElement[bool] = (
+                self.column.is_not(None) if value is None else self.column < value
+            )
+            return before
+        if value is None:
+            return false()
+        after: ColumnElement[bool] = self.column > value
+        return or_(after, self.column.is_(None)) if self.nullable else after
+
+    def at(self, value: Any) -> ColumnElement[bool]:
+        """Say that the field is `value`, NULL included."""
+        same: ColumnElement[bool] = self.column.is_(None) if value is None else self.column == value
+        return same
+
+
+def keys_of(order: Sequence[Term], primary: Sequence[Any]) -> tuple[Key, ...]:
+    """Take an order apart and make it total by adding the primary key, in the first's direction."""
+    keys = [_key(term) for term in order]
+    descending = keys[0].descending if keys else False
+    named = {key.name for key in keys}
+    keys += [
+        Key(field.key, field, descending, False) for field in primary if field.key not in named
+    ]
+    return tuple(keys)
+
+
+def _key(term: Any) -> Key:
+    descending = False
+    if isinstance(term, UnaryExpression):
+        if term.modifier not in (operators.asc_op, operators.desc_op):
+            raise UsageError(
+                "A page's order takes fields, ascending or descending.",
+                "NULLs stand last ascending and first descending; leave nulls_first() out.",
+            )
+        descending = term.modifier is operators.desc_op
+        term = term.element
+    name = getattr(term, "key", None)
+    table_column: Any = getattr(term, "__clause_element__", lambda: term)()
+    if not isinstance(name, str):
+        raise UsageError("A page's order takes fields of the model.", "Order by plain fields.")
+    return Key(name, term, descending, bool(getattr(table_column, "nullable", True)))
+
+
+def after(keys: Sequence[Key], position: Position) -> ColumnElement[bool]:
+    """Return the condition for the rows beyond a position, in a form an index can follow."""
+    backward, values = position.backward, position.values
+    down = {key.descending for key in keys}
+    if len(down) == 1 and not any(key.nullable for key in keys):
+        row: Any = tuple_(*(key.column for key in keys))
+        mark: Any = tuple_(*(_literal(k, v) for k, v in zip(keys, values, strict=True)))
+        beyond: ColumnElement[bool] = row < mark if keys[0].descending != backward else row > mark
+        return beyond
+    steps: list[ColumnElement[bool]] = []
+    for index, key in enumerate(keys):
+        same = [k.at(v) for k, v in zip(keys[:index], values[:index], strict=True)]
+        steps.append(and_(*same, key.beyond(values[index], backward)))
+    first = or_(keys[0].beyond(values[0], backward), keys[0].at(values[0]))
+    return and_(first, or_(*steps))
+
+
+def _literal(key: Key, value: Any) -> Any:
+    return literal(value, key.column.type)
+
+
+def check_size(size: int) -> None:
+    """Refuse a page that is empty or too large."""
+    if not 1 <= size <= PAGE_SIZE_MAX:
+        raise LimitExceeded(
+            f"A page of {size} rows is out of range.", f"Ask for 1 to {PAGE_SIZE_MAX} rows."
+        )
+
+
+def fingerprint(statement: Any, keys: Sequence[Key]) -> bytes:
+    """Return what a cursor is bound to: the filter with its values, and the order."""
+    digest = hashlib.blake2b(digest_size=16)
+    compiled = statement.compile()
+    digest.update(str(compiled).encode())
+    digest.update(repr(sorted(compiled.params.items())).encode())
+    digest.update(repr([(key.name, key.descending) for key in keys]).encode())
+    return digest.digest()
+
+
+def encode(position: Position, bound_to: bytes) -> str:
+    """Return the cursor of a position: opaque text, safe in a URL."""
+    values = [v.name if isinstance(v, enum.Enum) else v for v in position.values]
+    body = msgspec.json.encode([position.backward, *values])
+    return base64.urlsafe_b64encode(_seal(body, bound_to) + body).decode().rstrip("=")
+
+
+def decode(cursor: str, keys: Sequence[Key], bound_to: bytes) -> Position:
+    """Return the position of a cursor; raises CursorInvalid when it is not one of this query's."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        seal, body = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
+        if seal != _seal(body, bound_to):
+            raise ValueError("seal")
+        backward, *values = msgspec.json.decode(body)
+        converted = [_value(key, value) for key, value in zip(keys, values, strict=True)]
+    except (ValueError, TypeError, AttributeError, KeyError, binascii.Error, msgspec.MsgspecError):
+        raise CursorInvalid(
+            "The page cursor is damaged, or belongs to another query, filter or order."
+        ) from None
+    return Position(tuple(converted), bool(backward))
+
+
+def _value(key: Key, value: Any) -> Any:
+    if value is None:
+        return None
+    type_: Any = key.column.type
+    members = getattr(type_, "enum_class", None)
+    if members is not None:
+        return members[value]
+    return msgspec.convert(value, type_.python_type, strict=False)
+
+
+def _seal(body: bytes, bound_to: bytes) -> bytes:
+    return hashlib.blake2b(body, key=bound_to, digest_size=_SEAL_BYTES).digest()

@@ -1,0 +1,143 @@
+"""The registry: the enabled modules in an order that works, or the reason why there is none."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from bedplate.kernel.errors import (
+    ModuleCycle,
+    ModuleMissing,
+    ModuleNotFound,
+    OutdatedLine,
+    RegistryError,
+    SettingsError,
+)
+from bedplate.kernel.events import Subscription
+from bedplate.kernel.lines import KERNEL_LINE, Line, lines_of
+from bedplate.kernel.module import ModuleManifest
+
+OUR_MODULES = "bedplate.modules"
+"""Where a bare module name is looked up."""
+
+
+class Registry:
+    """Enabled modules in topological order; raises a RegistryError that says how to mend them."""
+
+    def __init__(self, manifests: Iterable[ModuleManifest]) -> None:
+        self.by_name: dict[str, ModuleManifest] = {}
+        for manifest in manifests:
+            if manifest.name in self.by_name or manifest.name == KERNEL_LINE.name:
+                raise RegistryError(
+                    f"Two modules are called {manifest.name}.",
+                    "Rename one: a module's name is its PostgreSQL schema.",
+                )
+            self.by_name[manifest.name] = manifest
+        self.ordered = tuple(self._ordered())
+
+    @property
+    def adoptable(self) -> dict[str, str]:
+        """Tables a project may bind, as `auth.users` -> `users`."""
+        return {
+            str(model.__table__): name
+            for manifest in self.ordered
+            for name, model in manifest.adoptable.items()
+        }
+
+    def check_bindings(self, names: Iterable[str]) -> None:
+        """Refuse a binding that no enabled module offers."""
+        offered = set(self.adoptable.values())
+        for name in names:
+            if name not in offered:
+                raise SettingsError(
+                    f"[bind.{name}] binds a table that no enabled module offers.",
+                    f"Bind one of: {', '.join(sorted(offered)) or 'none'}; or remove the section.",
+                )
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Return who hears which event: modules' own, then bridges between enabled modules."""
+        found: list[Subscription] = []
+        for manifest in self.ordered:
+            found += manifest.subscriptions
+            for other in manifest.bridges:
+                if other in self.by_name:
+                    bridge = importlib.import_module(f"{manifest.package}.bridges.{other}")
+                    found += bridge.SUBSCRIPTIONS
+        return tuple(found)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The kernel's line, then each module's, in the order in which they are applied."""
+        return lines_of(self.ordered)
+
+    def require_current(self, versions: Mapping[str, str | None]) -> None:
+        """Refuse a database whose lines (by schema) are not the code's; raises OutdatedLine."""
+        for line in self.lines:
+            version = versions.get(line.schema)
+            if line.pending(version):
+                raise OutdatedLine(
+                    f"The database's {line.schema} is at {version or 'nothing'}; "
+                    f"the code needs {line.head}."
+                )
+
+    def _ordered(self) -> Iterable[ModuleManifest]:
+        done: dict[str, ModuleManifest] = {}
+        for name in self.by_name:
+            self._visit(name, done, ())
+        return done.values()
+
+    def _visit(self, name: str, done: dict[str, ModuleManifest], path: tuple[str, ...]) -> None:
+        if name in done:
+            return
+        if name in path:
+            circle = " -> ".join([*path[path.index(name) :], name])
+            raise ModuleCycle(f"Modules require one another in a circle: {circle}.", "Cut it.")
+        manifest = self.by_name.get(name)
+        if manifest is None:
+            raise ModuleMissing(
+                f"The module {path[-1]} requires {name}, which is not enabled.",
+                f"Run `bedplate module enable {name}`.",
+            )
+        for required in manifest.requires:
+            self._visit(required, done, (*path, name))
+        done[name] = manifest
+
+
+def load(names: Iterable[str]) -> Registry:
+    """Import the named modules: a bare name is ours, a dotted one an import path."""
+    return Registry([_manifest(name) for name in names])
+
+
+def _manifest(name: str) -> ModuleManifest:
+    path = name if "." in name else f"{OUR_MODULES}.{name}"
+    try:
+        package = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not path.startswith(error.name):
+            raise
+        raise ModuleNotFound(f"There is no module {name!r}.", _suggestion(name)) from None
+    manifest = getattr(package, "MODULE", None)
+    if not isinstance(manifest, ModuleManifest):
+        raise ModuleNotFound(
+            f"The package {path} has no MODULE.", "Give it a ModuleManifest of that name."
+        )
+    return manifest
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the modules that come with Bedplate."""
+    spec = importlib.util.find_spec(OUR_MODULES)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return tuple(
+        sorted(path.parent.name for place in places for path in Path(place).glob("*/module.py"))
+    )
+
+
+def _suggestion(name: str) -> str:
+    near = difflib.get_close_matches(name, available(), n=1)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return "See `bedplate module list`; a module of your own is named by its import path."

@@ -1,0 +1,256 @@
+"""The reads of a repository: get, find, list, page, exists, count, stream."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Generic, Self, TypeVar, overload
+
+from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import exists as sql_exists
+from sqlalchemy.orm import InstrumentedAttribute
+
+from bedplate.kernel import pagination
+from bedplate.kernel.errors import LimitExceeded, NotFound
+from bedplate.kernel.fields import Condition, Term
+from bedplate.kernel.handle import Handle
+from bedplate.kernel.model import Model, mapper_of
+from bedplate.kernel.pagination import PAGE_SIZE, Page, Position
+from bedplate.kernel.plan import Wanted
+from bedplate.kernel.query import Query
+from bedplate.kernel.relations import Included
+
+M = TypeVar("M", bound=Model)
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+Field = InstrumentedAttribute
+
+QUERIES_MAX = 200
+"""How many compiled forms (sets of includes or columns) one repository keeps."""
+
+
+class Reads(Generic[M]):
+    """Typed reads of one model; each verb is one statement, one round trip."""
+
+    def __init__(self, model: type[M]) -> None:
+        self.model = model
+        self._mapper = mapper_of(model)
+        self._deleted = False
+        self._queries: dict[Any, Query[Any]] = {}
+
+    def with_deleted(self) -> Self:
+        """Return the same repository, soft-deleted rows included."""
+        twin = copy.copy(self)
+        twin._deleted, twin._queries = True, {}
+        return twin
+
+    async def get(self, db: Handle, key: Any, *, include: tuple[Included, ...] = ()) -> M:
+        """Return the row with this key; raises NotFound where there is none."""
+        query = self._queries.get(include)
+        if query is None:
+            query = self._keep(include, self._by_key(include))
+        statement, make = db.prepare(query, {"key": key})
+        rows: builtins.list[M] = await db.fetch(statement, make)
+        if not rows:
+            raise NotFound(f"No {self.model.__name__} has this key.")
+        return rows[0]
+
+    @overload
+    async def find(
+        self, db: Handle, *where: Condition, include: tuple[Included, ...] = ()
+    ) -> M | None: ...
+    @overload
+    async def find(
+        self, db: Handle, *where: Condition, select: tuple[Field[A]]
+    ) -> tuple[A] | None: ...
+    @overload
+    async def find(
+        self, db: Handle, *where: Condition, select: tuple[Field[A], Field[B]]
+    ) -> tuple[A, B] | None: ...
+    @overload
+    async def find(
+        self, db: Handle, *where: Condition, select: tuple[Field[A], Field[B], Field[C]]
+    ) -> tuple[A, B, C] | None: ...
+    @overload
+    async def find(
+        self, db: Handle, *where: Condition, select: tuple[Field[Any], ...]
+    ) -> tuple[Any, ...] | None: ...
+    async def find(
+        self,
+        db: Handle,
+        *where: Condition,
+        include: tuple[Included, ...] = (),
+        select: tuple[Field[Any], ...] | None = None,
+    ) -> Any:
+        """Return one row that fulfils every condition, or None; fields only with `select=`."""
+        statement = self._select(select).where(*where).limit(1)
+        rows = await self._rows(db, statement, include, select)
+        return rows[0] if rows else None
+
+    @overload
+    async def list(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        limit: int | None = None,
+        include: tuple[Included, ...] = (),
+    ) -> builtins.list[M]: ...
+    @overload
+    async def list(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        limit: int | None = None,
+        select: tuple[Field[A]],
+    ) -> builtins.list[tuple[A]]: ...
+    @overload
+    async def list(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        limit: int | None = None,
+        select: tuple[Field[A], Field[B]],
+    ) -> builtins.list[tuple[A, B]]: ...
+    @overload
+    async def list(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        limit: int | None = None,
+        select: tuple[Field[A], Field[B], Field[C]],
+    ) -> builtins.list[tuple[A, B, C]]: ...
+    @overload
+    async def list(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        limit: int | None = None,
+        select: tuple[Field[Any], ...],
+    ) -> builtins.list[tuple[Any, ...]]: ...
+    async def list(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        limit: int | None = None,
+        include: tuple[Included, ...] = (),
+        select: tuple[Field[Any], ...] | None = None,
+    ) -> builtins.list[Any]:
+        """Return the rows that fulfil every condition, in order.
+
+        Without `limit`, more than `rows_max` rows raise LimitExceeded rather than fill the memory.
+        """
+        most = db.rows_max + 1 if limit is None else limit
+        statement = self._select(select).where(*where).order_by(*order).limit(most)
+        rows = await self._rows(db, statement, include, select)
+        if limit is None and len(rows) > db.rows_max:
+            raise LimitExceeded(
+                f"More than {db.rows_max} rows of {self.model.__name__} fulfil the conditions.",
+                "Pass limit=, or read with page() or stream().",
+            )
+        return rows
+
+    async def page(
+        self,
+        db: Handle,
+        *where: Condition,
+        order: Sequence[Term] = (),
+        size: int = PAGE_SIZE,
+        at: str | None = None,
+        include: tuple[Included, ...] = (),
+    ) -> Page[M]:
+        """Return one page by keyset: `at` is the `next` or `previous` of another page.
+
+        The order is made total by the key. Raises CursorInvalid for a cursor of another query,
+        LimitExceeded for a size outside 1 to 1,000.
+        """
+        pagination.check_size(size)
+        base = self._select(None).where(*where)
+        keys = pagination.keys_of(order, self._primary())
+        bound_to = pagination.fingerprint(base, keys)
+        position = None if at is None else pagination.decode(at, keys, bound_to)
+        backward = position is not None and position.backward
+        statement = base if position is None else base.where(pagination.after(keys, position))
+        statement = statement.order_by(*(key.ordered(backward) for key in keys)).limit(size + 1)
+        rows: builtins.list[M] = await self._rows(db, statement, include, None)
+        more, rows = len(rows) > size, rows[:size]
+        if backward:
+            rows.reverse()
+
+        def cursor(row: M, *, to_earlier: bool) -> str:
+            values = tuple(getattr(row, key.name) for key in keys)
+            return pagination.encode(Position(values, to_earlier), bound_to)
+
+        has_next = bool(rows) and (more or backward)
+        has_previous = bool(rows) and (more if backward else at is not None)
+        return Page(
+            rows,
+            cursor(rows[-1], to_earlier=False) if has_next else None,
+            cursor(rows[0], to_earlier=True) if has_previous else None,
+        )
+
+    async def exists(self, db: Handle, *where: Condition) -> bool:
+        """Tell whether any row fulfils every condition."""
+        inner = sql_exists(self._select(None).where(*where))
+        found: bool = (await self._rows(db, select(inner), (), None))[0]
+        return found
+
+    async def count(self, db: Handle, *where: Condition) -> int:
+        """Count the rows that fulfil every condition."""
+        statement = select(func.count()).select_from(self.model).where(*where)
+        number: int = (await self._rows(db, statement, (), None))[0]
+        return number
+
+    async def stream(
+        self, db: Handle, *where: Condition, order: Sequence[Term] = ()
+    ) -> AsyncIterator[M]:
+        """Yield rows as they are wanted, however many there are."""
+        statement = self._select(None).where(*where).order_by(*order)
+        prepared, make = db.prepare_adhoc(statement, Wanted(deleted=self._deleted))
+        async for block in db.blocks(prepared, make):
+            for row in block:
+                yield row
+
+    def _keep(self, key: Any, query: Query[Any]) -> Query[Any]:
+        if len(self._queries) >= QUERIES_MAX:
+            self._queries.pop(next(iter(self._queries)))
+        self._queries[key] = query
+        return query
+
+    def _by_key(self, include: tuple[Included, ...]) -> Query[Any]:
+        (field,) = self._primary()
+        statement = select(self.model).where(field == bindparam("key", type_=field.type))
+        return Query(statement, include=include, deleted=self._deleted)
+
+    def _primary(self) -> tuple[Any, ...]:
+        return tuple(
+            getattr(self.model, self._mapper.get_property_by_column(column).key)
+            for column in self._mapper.primary_key
+        )
+
+    def _is(self, key: Any) -> Condition:
+        (field,) = self._primary()
+        same: Condition = field == bindparam("key", key, type_=field.type)
+        return same
+
+    def _select(self, fields: tuple[Field[Any], ...] | None) -> Select[Any]:
+        return select(self.model) if fields is None else select(*fields)
+
+    async def _rows(
+        self,
+        db: Handle,
+        statement: Any,
+        include: tuple[Included, ...],
+        fields: tuple[Field[Any], ...] | None,
+    ) -> builtins.list[Any]:
+        prepared, make = db.prepare_adhoc(statement, Wanted(include, self._deleted))
+        rows = await db.fetch(prepared, make)
+        # A query of one thing yields that thing; select= promises tuples, also of one.
+        return [(row,) for row in rows] if fields is not None and len(fields) == 1 else rows
