@@ -45,7 +45,9 @@ def test_run_says_when_there_is_no_such_program() -> None:
 
 def test_a_started_program_has_a_session_and_a_private_log_of_its_own(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    pid = processes.start([SHELL, "-c", "echo ready; exec sleep 60"], log=log)
+    pid = processes.start(
+        [SHELL, "-c", "echo ready; exec sleep 60"], log=log, guard=tmp_path / "guard"
+    )
     try:
         assert os.getsid(pid) == pid
         assert processes.alive(pid)
@@ -56,17 +58,31 @@ def test_a_started_program_has_a_session_and_a_private_log_of_its_own(tmp_path: 
     assert not processes.alive(pid)
 
 
+def test_a_guard_is_held_by_the_program_and_all_its_children(tmp_path: Path) -> None:
+    log, guard = tmp_path / "log", tmp_path / "guard"
+    told = tmp_path / "child"
+    script = f"/bin/sleep 60 & echo $! > {told}.draft; mv {told}.draft {told}; wait"
+    pid = processes.start([SHELL, "-c", script], log=log, guard=guard)
+    wait_for(told)
+    child = int(told.read_text())
+    assert processes.terminate(pid, [(signal.SIGKILL, 5)])
+    with pytest.raises(BlockingIOError):
+        processes.start(["/bin/true"], log=log, guard=guard)
+    assert processes.terminate(child, [(signal.SIGKILL, 5)])
+    processes.start(["/bin/true"], log=log, guard=guard)
+
+
 def test_terminate_goes_on_to_the_next_signal(tmp_path: Path) -> None:
     deaf = tmp_path / "deaf"
     script = f"trap '' TERM; touch {deaf}; while true; do sleep 0.05; done"
-    pid = processes.start([SHELL, "-c", script], log=tmp_path / "log")
+    pid = processes.start([SHELL, "-c", script], log=tmp_path / "log", guard=tmp_path / "guard")
     wait_for(deaf)
     assert not processes.terminate(pid, [(signal.SIGTERM, 0.2)])
     assert processes.terminate(pid, [(signal.SIGTERM, 0.1), (signal.SIGKILL, 5)])
 
 
 def test_terminate_is_content_with_a_process_that_is_gone(tmp_path: Path) -> None:
-    pid = processes.start(["/bin/true"], log=tmp_path / "log")
+    pid = processes.start(["/bin/true"], log=tmp_path / "log", guard=tmp_path / "guard")
     while processes.alive(pid):
         time.sleep(0.01)
     assert processes.terminate(pid, [(signal.SIGTERM, 1)])
@@ -84,7 +100,9 @@ def test_a_zombie_is_not_alive(tmp_path: Path) -> None:
         "os.rename(sys.argv[1] + '.draft', sys.argv[1])\n"
         "time.sleep(60)\n"
     )
-    parent = processes.start([sys.executable, "-c", script, str(told)], log=tmp_path / "log")
+    parent = processes.start(
+        [sys.executable, "-c", script, str(told)], log=tmp_path / "log", guard=tmp_path / "guard"
+    )
     wait_for(told)
     try:
         assert not processes.alive(int(told.read_text()))

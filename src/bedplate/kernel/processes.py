@@ -5,12 +5,14 @@ The only file that starts programs or sends signals.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +67,10 @@ def _popen(
     *,
     user: UnixUser | None,
     env: Mapping[str, str] | None,
-    stdin: int,
-    stdout: int,
-    stderr: int,
+    streams: tuple[int, int, int],
+    keep: Sequence[int] = (),
 ) -> subprocess.Popen[str]:
+    stdin, stdout, stderr = streams
     # The working folder is the root folder: the caller's own may be closed to `user`.
     return subprocess.Popen(
         argv,
@@ -82,6 +84,7 @@ def _popen(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
+        pass_fds=keep,
         text=True,
         errors="replace",
     )
@@ -105,9 +108,11 @@ def run(
         argv,
         user=user,
         env=env,
-        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        streams=(
+            subprocess.DEVNULL if input is None else subprocess.PIPE,
+            subprocess.PIPE,
+            subprocess.PIPE,
+        ),
     )
     with process:
         try:
@@ -137,26 +142,26 @@ def start(
     argv: Sequence[str],
     *,
     log: Path,
+    guard: Path,
     user: UnixUser | None = None,
     env: Mapping[str, str] | None = None,
 ) -> int:
     """Start a program that outlives us, in a session of its own; return its pid.
 
-    What it prints is appended to `log`, which is opened with our rights and mode 0600.
+    What it prints is appended to `log`; `guard` is a file that it and its children hold locked
+    for as long as any of them lives. Both are opened with our rights and mode 0600. Raises
+    BlockingIOError while an earlier program holds the guard.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(log, flags, 0o600)
-    try:
+    with ExitStack() as opened:
+        output = os.open(log, flags, 0o600)
+        opened.callback(os.close, output)
+        held = os.open(guard, flags, 0o600)
+        opened.callback(os.close, held)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         process = _popen(
-            argv,
-            user=user,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
+            argv, user=user, env=env, streams=(subprocess.DEVNULL, output, output), keep=(held,)
         )
-    finally:
-        os.close(descriptor)
     # `alive` reaps it; Popen would warn at its own end that the program still runs.
     process.returncode = 0
     return process.pid
@@ -189,6 +194,19 @@ def working_folder(pid: int) -> Path | None:
         return Path(os.readlink(f"/proc/{pid}/cwd"))
     except OSError:
         return None
+
+
+def at_work_in(folder: Path, program: str) -> tuple[int, ...]:
+    """Return the pids of a program's processes that work in a folder (none without /proc)."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            named = Path(os.readlink(entry / "exe")).name == program
+            if named and os.readlink(entry / "cwd") == str(folder):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return tuple(found)
 
 
 def terminate(pid: int, steps: Sequence[tuple[signal.Signals, float]]) -> bool:

@@ -77,6 +77,13 @@ def test_two_processes_share_and_the_last_stops_the_server(project: Path) -> Non
     assert not embedded.status(project).running
 
 
+def test_a_folder_reached_by_a_link_is_the_same_project(project: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(project)
+    attach(link)
+    assert not attach(project).started_server
+
+
 def test_two_processes_that_start_at_once_start_one_server(project: Path) -> None:
     with (
         elsewhere(stays_attached(project)) as (_, left),

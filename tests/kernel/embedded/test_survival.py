@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+import pytest
 
-from bedplate.kernel import embedded
+from bedplate.kernel import embedded, processes
+from bedplate.kernel.embedded import server
+from bedplate.kernel.errors import ServerStartFailed
 from tests.kernel.embedded.elsewhere import (
     area,
     attach,
@@ -45,6 +49,30 @@ def test_a_killed_server_comes_back_with_what_was_committed(project: Path) -> No
     assert attachment.alive()
     assert "kept" in words(attachment.url("owner"))
     idle.close()
+
+
+def test_a_backend_too_busy_to_notice_is_ended(project: Path) -> None:
+    attachment = attach(project)
+    busy = psycopg.connect(attachment.url(), autocommit=True)
+    busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1e12)")
+    data = area(project) / "data"
+    kill_server(project)
+    assert busy.info.backend_pid in processes.at_work_in(data.resolve(), "postgres")
+    assert attachment.ensure_running()
+    assert not processes.alive(busy.info.backend_pid)
+    busy.close()
+
+
+def test_a_server_out_of_sight_is_never_joined_by_a_second(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ORPHANS_LIMIT_S", 0.1)
+    # As from another container: its processes are invisible here, its lock is not.
+    with (area(project) / "server.lock").open() as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        with pytest.raises(ServerStartFailed, match="another container"):
+            attach(project)
+    assert attach(project).alive()
 
 
 def test_a_killed_server_whose_parent_never_looks_is_replaced(project: Path) -> None:

@@ -45,6 +45,7 @@ class ServerStatus:
     major: int | None = None
     database: str | None = None
     data_folder: Path | None = None
+    log_file: Path | None = None
     attached: tuple[int, ...] = ()
 
 
@@ -204,6 +205,7 @@ def status(folder: Path) -> ServerStatus:
         major=record.major,
         database=record.database,
         data_folder=home.data(record),
+        log_file=home.log(record),
         attached=present(home.attached),
     )
 

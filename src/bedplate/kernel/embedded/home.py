@@ -82,6 +82,10 @@ class Home:
         """PostgreSQL's log."""
         return self.area(record) / "server.log"
 
+    def guard(self, record: Record) -> Path:
+        """Held by the server and its children for as long as any of them lives."""
+        return self.area(record) / "server.lock"
+
     def sockets(self, record: Record) -> Path:
         """The folder of the Unix socket; short, because a socket's path is limited to 107."""
         root = os.geteuid() == 0 or len(tempfile.gettempdir()) > 60
@@ -90,7 +94,7 @@ class Home:
 
 def home_of(folder: Path) -> Home | None:
     """Return the project's home where there is one that is ours; raises `FolderTaken`."""
-    home = Home(folder.absolute() / FOLDER)
+    home = Home(folder.resolve() / FOLDER)
     try:
         found = home.folder.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -115,7 +119,7 @@ def make_home(folder: Path) -> Home:
     """
     home = home_of(folder)
     if home is None:
-        home = Home(folder.absolute() / FOLDER)
+        home = Home(folder.resolve() / FOLDER)
         try:
             home.folder.mkdir(mode=0o700)
             # Secrets and data must not end in a commit, whatever the project ignores.

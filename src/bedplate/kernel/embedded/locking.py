@@ -65,19 +65,24 @@ def present(folder: Path, *, sweep: bool = False) -> tuple[int, ...]:
     """Return the pids of the living attachments; `sweep` removes the files of the dead."""
     pids: list[int] = []
     for path in sorted(folder.glob("[0-9]*-[0-9]*")):
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            # Shared, so that two who look at once do not take each other for the holder.
-            if not _locked(descriptor, fcntl.LOCK_SH):
-                pids.append(int(path.name.partition("-")[0]))
-            elif sweep:
-                path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+        if is_held(path):
+            pids.append(int(path.name.partition("-")[0]))
+        elif sweep:
+            path.unlink(missing_ok=True)
     return tuple(pids)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether someone holds the lock file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who look at once do not take each other for the holder.
+        return not _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: Path) -> int:

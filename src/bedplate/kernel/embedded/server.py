@@ -7,7 +7,7 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from bedplate.kernel.embedded.home import (
     read_record,
     require_writable,
 )
+from bedplate.kernel.embedded.locking import is_held
 from bedplate.kernel.errors import (
     EmbeddedError,
     FolderTaken,
@@ -37,20 +38,21 @@ ADMIN = "bedplate_admin"
 INIT_LIMIT_S = 120.0
 # Recovery after a crash replays WAL and may take its time.
 START_LIMIT_S = 300.0
+# Backends of a killed server end by themselves unless they are busy; then they are ended.
+ORPHANS_PATIENCE_S = 2.0
 ORPHANS_LIMIT_S = 30.0
 # Fast shutdown; then give up the clean way: recovery loses nothing that was committed.
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 LOG_BYTES_MAX = 10 * 1024 * 1024
 LOG_LINES_SHOWN = 5
 POLL_S = 0.01
-# A start whose owner was killed writes its pid file within this time.
-ORPHAN_START_S = 0.2
+BUILTIN_LOCALE_SINCE = 17
 OWNER_FILE = "project"
 # Nothing of the caller's environment (PGDATA, PGOPTIONS, a locale) may steer the server.
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 # Commits still reach the system's cache, so that even a killed test server loses none.
 NOT_DURABLE = ("fsync=off", "full_page_writes=off")
-IN_USE = ("is still in use", 'lock file "postmaster.pid" already exists')
+IN_USE = "is still in use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def running(data: Path) -> Postmaster | None:
     except (OSError, ValueError, IndexError):
         return None  # none, or one that is still writing its file
     # The pid may have come back as another program's: a postmaster works in its data folder.
-    if not processes.alive(pid) or processes.working_folder(pid) not in (data, None):
+    if not processes.alive(pid) or processes.working_folder(pid) not in (data.resolve(), None):
         return None
     return Postmaster(pid, port, len(lines) > 7 and lines[7].strip() == "ready")
 
@@ -145,7 +147,10 @@ def start(home: Home, record: Record, *, admin_password: str, durable: bool) -> 
     try:
         _make_area(home, record)
         if not data.exists():
-            _initialise(programs, data, admin_password=admin_password, user=user, durable=durable)
+            argv = [str(programs / "initdb"), *_cluster_options(record.major)]
+            argv += [] if durable else ["--no-sync"]
+            _initialise(argv, data, admin_password=admin_password, user=user)
+            _sync(data.parent)
         _make_sockets(home.sockets(record), user)
         _rotate(home.log(record))
     except OSError as error:
@@ -213,8 +218,23 @@ def _make_area(home: Home, record: Record) -> None:
     (area / OWNER_FILE).write_text(str(home.folder))
 
 
+def _cluster_options(major: int) -> list[str]:
+    options = ["-U", ADMIN, "-E", "UTF8", "--auth=scram-sha-256", "--data-checksums"]
+    if major >= BUILTIN_LOCALE_SINCE:
+        # PostgreSQL's own order of text: faster, and the same whatever the C library's version.
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return [*options, "--no-instructions"]
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in the folder outlive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
 def _initialise(
-    programs: Path, data: Path, *, admin_password: str, user: UnixUser | None, durable: bool
+    argv: Sequence[str], data: Path, *, admin_password: str, user: UnixUser | None
 ) -> None:
     """Run initdb in a sibling and rename it: data is there whole or not at all."""
     for leftover in data.parent.glob("data.new-*"):
@@ -229,9 +249,7 @@ def _initialise(
     if user is not None:
         for path in (draft, cluster, verifier):
             os.chown(path, user.uid, user.gid)
-    argv = [str(programs / "initdb"), "-D", str(cluster), "-U", ADMIN, "-E", "UTF8"]
-    argv += ["--auth=scram-sha-256", f"--pwfile={verifier}", "--data-checksums"]
-    argv += ["--no-instructions", *(() if durable else ("--no-sync",))]
+    argv = [*argv, "-D", str(cluster), f"--pwfile={verifier}"]
     for locale in ("C.UTF-8", "C"):
         with _startable(argv[0], user):
             finished = processes.run(
@@ -247,10 +265,6 @@ def _initialise(
             f"initdb failed: {_last_lines(finished.stderr)}",
             "Make room and rights for the data folder, and try again.",
         )
-    if durable:
-        descriptor = os.open(data.parent, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
 
 
 @contextmanager
@@ -288,13 +302,16 @@ def _rotate(log: Path) -> None:
 
 
 def _launch(argv: list[str], home: Home, record: Record, user: UnixUser | None) -> Postmaster:
-    data, log = home.data(record), home.log(record)
-    patience = time.monotonic() + ORPHANS_LIMIT_S
+    data, log, guard = home.data(record), home.log(record), home.guard(record)
     while (postmaster := settled(data)) is None:
-        _remove_stale(data, home.sockets(record))
+        _wait_for_orphans(data, guard)
+        # Nothing of an earlier server lives, so these are stale; PostgreSQL itself goes by the
+        # bare pid, and would take a zombie or another program with that pid for a server.
+        for stale in (data / "postmaster.pid", *home.sockets(record).iterdir()):
+            stale.unlink(missing_ok=True)
         offset = log.stat().st_size if log.exists() else 0
         with _startable(argv[0], user):
-            pid = processes.start(argv, log=log, user=user, env=ENVIRONMENT)
+            pid = processes.start(argv, log=log, guard=guard, user=user, env=ENVIRONMENT)
         try:
             postmaster = _wait_ready(data, pid)
         except BaseException:
@@ -305,9 +322,8 @@ def _launch(argv: list[str], home: Home, record: Record, user: UnixUser | None) 
         with log.open(errors="replace") as stream:
             stream.seek(offset)
             text = stream.read()
-        if any(sign in text for sign in IN_USE) and time.monotonic() < patience:
-            time.sleep(0.1)
-            continue
+        if IN_USE in text:
+            raise _in_use(data)
         if "Address already in use" in text:
             raise _port_taken(home, record)
         raise ServerStartFailed(
@@ -316,18 +332,24 @@ def _launch(argv: list[str], home: Home, record: Record, user: UnixUser | None) 
     return postmaster
 
 
-def _remove_stale(data: Path, sockets: Path) -> None:
-    """Remove the pid file and the sockets of a dead server, for PostgreSQL goes by the bare pid.
+def _wait_for_orphans(data: Path, guard: Path) -> None:
+    """Wait until nothing of an earlier server lives; end what does not end by itself."""
+    started = time.monotonic()
+    while is_held(guard):
+        waited = time.monotonic() - started
+        if waited >= ORPHANS_LIMIT_S:
+            raise _in_use(data)
+        if waited >= ORPHANS_PATIENCE_S:
+            for pid in processes.at_work_in(data.resolve(), "postgres"):
+                processes.terminate(pid, ((signal.SIGKILL, 1.0),))
+        time.sleep(POLL_S)
 
-    It would take a zombie, or another program that got the pid since, for a living server.
-    Backends that outlived their server are still found, by their shared memory.
-    """
-    path = data / "postmaster.pid"
-    if path.exists():
-        time.sleep(ORPHAN_START_S)
-        if running(data) is None:
-            for stale in (path, *sockets.iterdir()):
-                stale.unlink(missing_ok=True)
+
+def _in_use(data: Path) -> ServerStartFailed:
+    return ServerStartFailed(
+        f"Another server uses {data}, one that this process cannot see.",
+        "Stop it where it was started, such as in another container.",
+    )
 
 
 def _wait_ready(data: Path, pid: int) -> Postmaster | None:
