@@ -117,8 +117,15 @@ def database(
         url=url,
         limits=Limits(slow_statement_ms=settings.slow_statement_ms, rows_max=settings.rows_max),
         subscriptions=Subscriptions(modules.subscriptions()),
-        guarded_role=roles.names(str(conninfo_to_dict(url).get("dbname", ""))).guarded,
+        guarded_role=_guarded_role(url),
     )
+
+
+def _guarded_role(url: str) -> str | None:
+    """Return the guarded role beside the app role; None where one role serves for all."""
+    user = str(conninfo_to_dict(url).get("user", ""))
+    prefix = user.removesuffix("_app")
+    return roles.names(prefix).guarded if prefix != user else None
 
 
 def _url(attachment: Attachment | None) -> str:

@@ -49,8 +49,9 @@ def wait(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = ended.value
         return result
     coroutine.close()
+    name = getattr(coroutine, "__qualname__", "A coroutine")
     raise Suspended(
-        f"{getattr(coroutine, '__qualname__', 'A coroutine')} waited on something other than the database.",
+        f"{name} waited on something other than the database.",
         "Run it in an event loop (asyncio.run), on a project opened without the blocking leaf.",
     )
 

@@ -7,7 +7,7 @@ argument.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -56,7 +56,7 @@ def acting(
     request_id: str | None = None,
     ip: str | None = None,
     user_agent: str | None = None,
-) -> Iterator[Context]:
+) -> Generator[Context]:
     """Run the block as `actor`; what is not given is kept from the surrounding context."""
     outer = _current.get()
     inner = replace(

@@ -33,10 +33,8 @@ class Defaults:
     """The values a model's fields get when the caller gave none."""
 
     def __init__(self, mapper: Mapper[Any]) -> None:
-        self.columns: dict[str, Column[Any]] = {
-            attribute.key: attribute.columns[0]  # type: ignore[misc]
-            for attribute in mapper.column_attrs
-        }
+        columns: Any = {each.key: each.columns[0] for each in mapper.column_attrs}
+        self.columns: dict[str, Column[Any]] = columns
         self.makers = {
             key: maker
             for key, column in self.columns.items()

@@ -160,13 +160,12 @@ class _Selected:
 
     def __init__(self, expression: Any) -> None:
         annotations: Mapping[str, Any] = getattr(expression, "_annotations", {})
-        if isinstance(expression, FromClause) and "parententity" in annotations:
+        if "parententity" in annotations and _is_table(expression):
             # RETURNING keeps the model's table, marked with the mapper it stands for.
             expression = annotations["parententity"].entity
-        info: Any = inspect(expression, raiseerr=False)
-        is_entity = info is not None and (
-            getattr(info, "is_mapper", False) or getattr(info, "is_aliased_class", False)
-        )
+        look: Any = inspect
+        info: Any = look(expression, raiseerr=False)
+        is_entity = getattr(info, "is_mapper", False) or getattr(info, "is_aliased_class", False)
         self.entity: Any = expression
         self.mapper: Any = info.mapper if is_entity else None
         self.type: Any = getattr(expression, "type", None)
@@ -191,16 +190,22 @@ class _Selected:
         return len(keys), instance_maker(self.mapper, keys, processes)
 
 
+def _is_table(expression: object) -> bool:
+    return isinstance(expression, FromClause)
+
+
 def _descriptions(statement: Any) -> list[_Selected]:
-    if isinstance(statement, Select) and hasattr(statement, "column_descriptions"):
-        return [_Selected(item["expr"]) for item in statement.column_descriptions]
+    returning: Any = getattr(statement, "_returning", ())
     if getattr(statement, "is_dml", False):
-        return [_Selected(item) for item in statement._returning]
+        return [_Selected(item) for item in returning]
+    if isinstance(statement, Select):
+        described: Any = statement.column_descriptions
+        return [_Selected(item["expr"]) for item in described]
     return []
 
 
 def _with_columns(statement: Any, columns: list[Any]) -> Any:
-    if isinstance(statement, Select):
+    if not getattr(statement, "is_dml", False):
         return statement.with_only_columns(*columns, maintain_column_froms=True)
     statement = statement._generate()
     statement._returning = ()

@@ -19,12 +19,14 @@ import msgspec
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
-from sqlalchemy import ColumnElement, Dialect, Select, Text, cast, func, inspect, select, types
-from sqlalchemy.orm import InstrumentedAttribute, Mapper, RelationshipProperty, aliased
+from sqlalchemy import ColumnElement, Select, Text, cast, func, inspect, select, types
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, aliased
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.errors import FieldUnknown, UsageError
 from bedplate.kernel.rows import Make, Process, composed, instance_maker, relation_setter
+from bedplate.kernel.types import is_array
 
 RELATED_ROWS_MAX = 1_000
 """How many rows of one to-many relation are read per parent unless the include says otherwise."""
@@ -54,7 +56,7 @@ class Lateral:
     make: Make
 
 
-def lateral(parent: Any, wanted: Included, dialect: Dialect) -> Lateral:
+def lateral(parent: Any, wanted: Included, dialect: BoundDialect) -> Lateral:
     """Return the column to add to a select of `parent` (a model or alias) for one relation."""
     node = _node(parent, wanted, dialect)
     decode = msgspec.json.Decoder(node.type).decode
@@ -74,10 +76,10 @@ class _Node:
     make: Make
 
 
-def _node(parent: Any, wanted: Included, dialect: Dialect) -> _Node:
+def _node(parent: Any, wanted: Included, dialect: BoundDialect) -> _Node:
     spec = wanted if isinstance(wanted, Include) else Include(wanted)
-    relation = spec.relation.property
-    if not isinstance(relation, RelationshipProperty):
+    relation: Any = spec.relation.property
+    if not hasattr(relation, "mapper"):
         raise FieldUnknown(f"{spec.relation} is not a relation.", "Include relations only.")
     many = bool(relation.uselist)
     mapper: Mapper[Any] = relation.mapper
@@ -97,7 +99,8 @@ def _node(parent: Any, wanted: Included, dialect: Dialect) -> _Node:
     )
     array: ColumnElement[Any] = func.json_build_array(*rows.c)
     column = select(func.json_agg(array) if many else array).select_from(rows).scalar_subquery()
-    row = tuple[tuple([item.type for item in carriers] + [child.type for child in children])]  # type: ignore[misc]
+    types_of_row = (*(c.type for c in carriers), *(c.type for c in children))
+    row: Any = tuple.__class_getitem__(types_of_row)
     make_row = _row_maker(mapper, attributes, carriers, children)
 
     def make_many(decoded: Any) -> Any:
@@ -106,7 +109,7 @@ def _node(parent: Any, wanted: Included, dialect: Dialect) -> _Node:
     def make_one(decoded: Any) -> Any:
         return None if decoded is None else make_row(decoded)
 
-    wrapped = list[row] | None if many else row | None  # type: ignore[valid-type]
+    wrapped: Any = list[row] | None if many else row | None
     return _Node(column, relation.key, wrapped, make_many if many else make_one)
 
 
@@ -137,9 +140,9 @@ def _clause(term: Any) -> Any:
     return term.__clause_element__() if hasattr(term, "__clause_element__") else term
 
 
-def bound_attributes(mapper: Mapper[Any], dialect: Dialect) -> tuple[str, ...]:
+def bound_attributes(mapper: Mapper[Any], dialect: BoundDialect) -> tuple[str, ...]:
     """Return the names of the fields that have a column in the project's binding."""
-    binding = getattr(dialect, "binding_of", lambda table: None)(mapper.local_table)
+    binding = dialect.binding_of(mapper.local_table)
     return tuple(
         attribute.key
         for attribute in mapper.column_attrs
@@ -167,7 +170,7 @@ _NATIVE: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
 )
 
 
-def carrier(attribute: Any, dialect: Dialect) -> Carrier:
+def carrier(attribute: Any, dialect: BoundDialect) -> Carrier:
     """Choose how a column travels: as JSON where that is exact, else as PostgreSQL's text."""
     type_: TypeEngine[Any] = attribute.type
     implementation = type_.load_dialect_impl(dialect) if isinstance(type_, TypeDecorator) else type_
@@ -180,10 +183,10 @@ def carrier(attribute: Any, dialect: Dialect) -> Carrier:
     return Carrier(attribute, native | None if native is not Any else Any, process)
 
 
-def _native(type_: TypeEngine[Any]) -> Any:
-    if isinstance(type_, types.ARRAY):
+def _native(type_: Any) -> Any:
+    if is_array(type_):
         item = None if type_.dimensions not in (None, 1) else _native(type_.item_type)
-        return None if item is None or item is Any else list[item | None]
+        return None if item is None or item is Any else list.__class_getitem__(item | None)
     if isinstance(type_, types.Float):
         return None
     if isinstance(type_, types.Numeric):
@@ -193,12 +196,12 @@ def _native(type_: TypeEngine[Any]) -> Any:
     return next((python for kind, python in _NATIVE if isinstance(type_, kind)), None)
 
 
-def result_process(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
+def result_process(type_: TypeEngine[Any], dialect: BoundDialect) -> Process | None:
     """Return what a value of `type_` still needs after the driver, or None."""
     return type_.dialect_impl(dialect).result_processor(dialect, None)
 
 
-def _from_text(type_: TypeEngine[Any], dialect: Dialect, process: Process | None) -> Process:
+def _from_text(type_: TypeEngine[Any], dialect: BoundDialect, process: Process | None) -> Process:
     name = dialect.type_compiler_instance.process(type_).lower().split("(")[0]
     is_array = name.endswith("[]")
     info = psycopg.adapters.types.get(name.removesuffix("[]").strip())

@@ -104,10 +104,10 @@ def tuple_maker(parts: Sequence[tuple[int, Make]]) -> Make:
         runs.append((start, start + width, make))
         start += width
 
-    def make(values: Sequence[Any]) -> tuple[Any, ...]:
+    def make_tuple(values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple([make_part(values[first:last]) for first, last, make_part in runs])
 
-    return make
+    return make_tuple
 
 
 def scalar_maker(process: Process | None) -> Make:
@@ -123,13 +123,13 @@ def plain_tuple_maker(processes: Sequence[Process | None]) -> Make:
         return tuple
     todo = tuple((index, process) for index, process in enumerate(processes) if process)
 
-    def make(values: Sequence[Any]) -> tuple[Any, ...]:
+    def make_processed(values: Sequence[Any]) -> tuple[Any, ...]:
         row = list(values)
         for index, process in todo:
             row[index] = process(row[index])
         return tuple(row)
 
-    return make
+    return make_processed
 
 
 def _first(values: Sequence[Any]) -> Any:

@@ -7,7 +7,7 @@ the handle that lent them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -54,7 +54,7 @@ registry.register("postgresql.bedplate_lent", __name__, "LentDialect")
 
 
 @asynccontextmanager
-async def joined_session(connection: Any, url: str) -> AsyncIterator[AsyncSession]:
+async def joined_session(connection: Any, url: str) -> AsyncGenerator[AsyncSession]:
     """Yield an AsyncSession on a psycopg connection that is in a transaction of ours."""
     engine = await _engine(url)
     token = _lent.set(connection)

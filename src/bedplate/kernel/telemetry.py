@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,12 +57,8 @@ class Watch:
 
 def _call_site() -> str:
     """Return the nearest file and line outside this package; walked for slow statements only."""
-    frame = sys._getframe(1)
-    while frame is not None:
+    for frame, line in traceback.walk_stack(None):
         name = frame.f_code.co_filename
         if not name.startswith(_OWN_FOLDER):
-            return f"{Path(name).name}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
+            return f"{Path(name).name}:{line}"
     return "unknown"

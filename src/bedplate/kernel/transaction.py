@@ -7,7 +7,7 @@ that runs nothing sends nothing. Only the edge opens them, so only the edge comm
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -218,7 +218,7 @@ class Transaction(Unit):
         self._hooks.append(hook)
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[Transaction]:
+    async def savepoint(self) -> AsyncGenerator[Transaction]:
         """Undo only the block when it raises; the transaction lives on."""
         self._savepoints += 1
         name = f"bedplate_{self._savepoints}"

@@ -10,7 +10,7 @@ import enum
 import re
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Numeric, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, DateTime, Dialect, Enum, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -37,6 +37,16 @@ def enum_type(members: type[enum.Enum], schema: str) -> Enum:
     """Return the PostgreSQL enum `schema.snake_case_name` that stores the members' names."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", members.__name__).lower()
     return Enum(members, name=name, schema=schema, create_type=False, validate_strings=True)
+
+
+def is_array(type_: object) -> bool:
+    """Tell whether a column type is an array."""
+    return isinstance(type_, ARRAY)
+
+
+def is_decorator(type_: object) -> bool:
+    """Tell whether a column type chooses or changes another one."""
+    return isinstance(type_, TypeDecorator)
 
 
 class BoundKey(TypeDecorator[Any]):

@@ -16,24 +16,23 @@ from uuid import UUID
 from psycopg.types.json import Json, Jsonb
 from sqlalchemy import Dialect, types
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
 from bedplate.kernel.errors import FieldInvalid, FloatRefused
+from bedplate.kernel.types import is_array, is_decorator
 
 Convert = Callable[[Any], Any]
 """From a Python value, never None, to what psycopg is given."""
 
 
-def converter(type_: TypeEngine[Any], dialect: Dialect, place: str) -> Convert:
+def converter(type_: Any, dialect: Dialect, place: str) -> Convert:
     """Return the check and conversion for values of `type_` that stand at `place`.
 
     Raises FieldInvalid (FloatRefused for money) when called with a value that does not fit.
     """
-    if isinstance(type_, TypeDecorator):
-        implementation = type_.load_dialect_impl(dialect)
-        if not _decorates(type_):
-            return converter(implementation, dialect, place)
-    if isinstance(type_, types.ARRAY):
+    if is_decorator(type_) and not _decorates(type_):
+        return converter(type_.load_dialect_impl(dialect), dialect, place)
+    if is_array(type_):
         return _array(converter(type_.item_type, dialect, place), place)
     if isinstance(type_, types.Enum) and type_.enum_class is not None:
         return _member(type_.enum_class, place)
@@ -64,9 +63,10 @@ _PLAIN: tuple[tuple[type[Any], tuple[type[Any], ...], tuple[type[Any], ...]], ..
 )
 
 
-def _decorates(type_: TypeDecorator[Any]) -> bool:
+def _decorates(type_: Any) -> bool:
     """Tell whether a decorator changes values, or only chooses a type."""
-    return type(type_).process_bind_param is not TypeDecorator.process_bind_param
+    plain: Any = TypeDecorator
+    return type(type_).process_bind_param is not plain.process_bind_param
 
 
 def _wrong(place: str, value: object, wanted: str) -> FieldInvalid:

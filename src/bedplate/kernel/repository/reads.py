@@ -241,7 +241,8 @@ class Reads(Generic[M]):
         return same
 
     def _select(self, fields: tuple[Field[Any], ...] | None) -> Select[Any]:
-        return select(self.model) if fields is None else select(*fields)
+        chosen: Any = (self.model,) if fields is None else fields
+        return select(*chosen)
 
     async def _rows(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -11,7 +13,7 @@ from bedplate.kernel import lines
 revision = "0001_users"
 down_revision = None
 
-ROLE = postgresql.ENUM(
+ROLE: Any = postgresql.ENUM(
     "ADMIN", "INSTRUCTOR", "STUDENT", name="role", schema="auth", create_type=False
 )
 NOW = sa.text("bedplate.now()")
@@ -100,7 +102,7 @@ def _create_users() -> None:
     lines.grant("users")
 
 
-def _identity() -> tuple[sa.Column[str], ...]:
+def _identity() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column(
             "email", sa.String, comment="Address; unique among living users, whatever its case."
@@ -120,7 +122,7 @@ def _identity() -> tuple[sa.Column[str], ...]:
     )
 
 
-def _signing_in() -> tuple[sa.Column[object], ...]:
+def _signing_in() -> tuple[sa.Column[Any], ...]:
     return (
         _moment("email_verified_at", "When the address was proven."),
         sa.Column(
@@ -138,7 +140,7 @@ def _signing_in() -> tuple[sa.Column[object], ...]:
 
 def _moment(
     name: str, comment: str, *, server_default: sa.TextClause | None = None, nullable: bool = True
-) -> sa.Column[object]:
+) -> sa.Column[Any]:
     return sa.Column(
         name,
         sa.DateTime(timezone=True),
