@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from psycopg.types.json import Json, Jsonb
@@ -66,7 +66,9 @@ _PLAIN: tuple[tuple[type[Any], tuple[type[Any], ...], tuple[type[Any], ...]], ..
 def _decorates(type_: Any) -> bool:
     """Tell whether a decorator changes values, or only chooses a type."""
     plain: Any = TypeDecorator
-    return type(type_).process_bind_param is not plain.process_bind_param
+    mine: Any = cast(Any, type(type_))
+    changed: bool = mine.process_bind_param is not plain.process_bind_param
+    return changed
 
 
 def _wrong(place: str, value: object, wanted: str) -> FieldInvalid:

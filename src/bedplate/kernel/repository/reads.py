@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy import exists as sql_exists
@@ -242,7 +242,8 @@ class Reads(Generic[M]):
 
     def _select(self, fields: tuple[Field[Any], ...] | None) -> Select[Any]:
         chosen: Any = (self.model,) if fields is None else fields
-        return select(*chosen)
+        statement: Any = select(*chosen)
+        return cast("Select[Any]", statement)
 
     async def _rows(
         self,
