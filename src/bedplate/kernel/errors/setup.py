@@ -1,0 +1,103 @@
+"""What goes wrong before a statement is run: settings, the embedded server, modules, lines."""
+
+from __future__ import annotations
+
+from bedplate.kernel.errors.root import BedplateError
+
+
+class SettingsError(BedplateError):
+    """A setting is wrong; the message names the key and where it was read."""
+
+    code = "settings"
+
+
+class EmbeddedError(BedplateError):
+    """The embedded PostgreSQL server cannot do what was asked."""
+
+    code = "embedded"
+
+
+class ServerStartFailed(EmbeddedError):
+    """PostgreSQL did not come up."""
+
+    code = "server_start_failed"
+
+
+class PortTaken(EmbeddedError):
+    """Another program listens on the port."""
+
+    code = "port_taken"
+
+
+class FolderTaken(EmbeddedError):
+    """The folder is a file, or belongs to someone else."""
+
+    code = "folder_taken"
+
+
+class FolderNotWritable(EmbeddedError):
+    """The folder for data cannot be written."""
+
+    code = "folder_not_writable"
+
+
+class WrongMajor(EmbeddedError):
+    """The data folder was made by another PostgreSQL major version."""
+
+    code = "wrong_major"
+
+
+class RegistryError(BedplateError):
+    """The enabled modules do not fit together."""
+
+    code = "registry"
+
+
+class ModuleNotFound(RegistryError):
+    """No such module, or its package has no `MODULE`."""
+
+    code = "module_not_found"
+
+
+class ModuleCycle(RegistryError):
+    """Modules require one another in a circle."""
+
+    code = "module_cycle"
+
+
+class ModuleMissing(RegistryError):
+    """A required module is not enabled."""
+
+    code = "module_missing"
+
+
+class OutdatedLine(RegistryError):
+    """The database's version of a module is not the code's."""
+
+    code = "outdated_line"
+    advice = "Run `bedplate migrate apply`."
+
+
+class SchemaNotOurs(RegistryError):
+    """A schema of the module's name exists and was not made by Bedplate."""
+
+    code = "schema_not_ours"
+
+
+class SchemaRefused(RegistryError):
+    """The server refuses to create the module's schema."""
+
+    code = "schema_refused"
+
+
+class MigrationFailed(BedplateError):
+    """A revision failed; its transaction was rolled back."""
+
+    code = "migration_failed"
+
+
+class DocumentStale(BedplateError):
+    """Generated documents differ from the live catalog."""
+
+    code = "document_stale"
+    advice = "Run `bedplate docs build`."

@@ -1,0 +1,1 @@
+"""The domain modules. Nothing is imported here, so that enabling one loads one."""
