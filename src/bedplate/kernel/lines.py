@@ -1,0 +1,186 @@
+"""Lines: a module's linear sequence of revisions, and what a revision may ask while it runs.
+
+A revision is a plain Alembic file. What it cannot know (the project's users table, its roles) it
+asks here; the runner of `operations/migrate` answers for as long as the revision runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy.types import TypeEngine
+
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.errors import OutdatedLine, RegistryError, UsageError
+from bedplate.kernel.model import mapper_of, table_name
+from bedplate.kernel.module import ModuleManifest
+from bedplate.kernel.types import KEY_TYPES
+
+VERSION_TABLE = "schema_version"
+"""The table, one row long, in which each module's schema keeps the revision it is at."""
+
+DATA_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+"""What the app's role may do with a table: data only, no TRUNCATE and no DDL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One module's revisions: the files of a folder, in the order of their names."""
+
+    name: str
+    schema: str
+    folder: Path
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """Every revision, oldest first; a revision's name is its file's (0001_users)."""
+        return tuple(sorted(path.stem for path in self.folder.glob("[0-9]*.py")))
+
+    @property
+    def head(self) -> str | None:
+        """The newest revision, or None for a line without any."""
+        return self.revisions[-1] if self.revisions else None
+
+    @property
+    def mark(self) -> str:
+        """The comment that tells our schema from a host's of the same name."""
+        return f"Bedplate module {self.name}"
+
+    def pending(self, current: str | None) -> tuple[str, ...]:
+        """Return the revisions after `current`; OutdatedLine when this code does not know it."""
+        revisions = self.revisions
+        if current is None:
+            return revisions
+        if current not in revisions:
+            raise OutdatedLine(
+                f"Schema {self.schema} is at {current}, which this code does not have.",
+                "The database is ahead: install the version of the code that migrated it.",
+            )
+        return revisions[revisions.index(current) + 1 :]
+
+
+KERNEL_LINE = Line("bedplate", "bedplate", Path(__file__).parent / "migrations")
+"""The kernel's own line; it goes before every module's."""
+
+
+def lines_of(manifests: Iterable[ModuleManifest]) -> tuple[Line, ...]:
+    """Return the kernel's line and those of the modules, in the order in which they are applied."""
+    return (KERNEL_LINE, *(Line(each.name, each.schema, each.line) for each in manifests))
+
+
+def homes_of(manifests: Iterable[ModuleManifest]) -> dict[str, str]:
+    """Return the key of every table that may be adopted: users to auth.users.id."""
+    return {
+        name: f"{table_name(model)}.{mapper_of(model).primary_key[0].name}"
+        for manifest in manifests
+        for name, model in manifest.adoptable.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineContext:
+    """What the project fixes and a revision may need.
+
+    `homes` maps the name of each table that may be adopted to the key of our own (users to
+    auth.users.id). `app` and `reader` are None where no such role exists apart from the owner.
+    """
+
+    schema: str
+    execute: Callable[[str], object]
+    bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+    homes: Mapping[str, str] = field(default_factory=dict[str, str])
+    app: str | None = None
+    reader: str | None = None
+
+
+_current: ContextVar[LineContext] = ContextVar("bedplate_line")
+
+
+@contextmanager
+def running(context: LineContext) -> Generator[None]:
+    """Answer the questions of the revision that runs inside this block."""
+    token = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> LineContext:
+    """Return the running revision's context; UsageError outside of one."""
+    context = _current.get(None)
+    if context is None:
+        raise UsageError("No revision is running.", "Run revisions with `bedplate migrate apply`.")
+    return context
+
+
+def is_bound(name: str) -> bool:
+    """Tell whether the project adopts a host's table under this name (users)."""
+    return name in current().bindings
+
+
+def key_type(name: str) -> TypeEngine[Any]:
+    """Return the type of a foreign key to the table: the adopted key's, or uuid."""
+    binding = current().bindings.get(name)
+    return KEY_TYPES[binding.key_type if binding else "uuid"]()
+
+
+def reference(name: str) -> str:
+    """Return the table's key as sqlalchemy.ForeignKey takes it: schema.table.column."""
+    context = current()
+    binding = context.bindings.get(name)
+    if binding is not None:
+        return f"{binding.table}.{binding.key}"
+    if name not in context.homes:
+        raise RegistryError(
+            f"No enabled module has the table {name!r}, and none is bound under that name.",
+            f"Enable the module that has it, or write [bind.{name}] in bedplate.toml.",
+        )
+    return context.homes[name]
+
+
+def user_key_type() -> TypeEngine[Any]:
+    """Return the type of a column that holds a user's key."""
+    return key_type("users")
+
+
+def users_reference() -> str:
+    """Return the users table's key as sqlalchemy.ForeignKey takes it."""
+    return reference("users")
+
+
+def grant(*tables: str, privileges: tuple[str, ...] = DATA_PRIVILEGES) -> None:
+    """Let the app's role use tables of the module's schema, and the reader's role read them.
+
+    `privileges` are the app's: an append-only table takes ("SELECT", "INSERT"). Nothing is
+    granted where the owner serves the product itself.
+    """
+    context = current()
+    for table in tables:
+        _grant(context, table, privileges, context.app)
+        _grant(context, table, ("SELECT",), context.reader)
+
+
+def _grant(context: LineContext, table: str, privileges: tuple[str, ...], role: str | None) -> None:
+    if role is None:
+        return
+    unknown = [privilege for privilege in privileges if privilege not in DATA_PRIVILEGES]
+    if unknown:
+        raise UsageError(
+            f"A line does not grant {', '.join(unknown)} on {table}.",
+            f"Grant {', '.join(DATA_PRIVILEGES)}, or fewer of them.",
+        )
+    statement = sql.SQL("GRANT {} ON {} TO {}").format(
+        sql.SQL(", ").join(
+            [sql.SQL(privilege) for privilege in DATA_PRIVILEGES if privilege in privileges]
+        ),
+        sql.Identifier(context.schema, table),
+        sql.Identifier(role),
+    )
+    context.execute(statement.as_string())
