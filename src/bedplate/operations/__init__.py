@@ -1,0 +1,1 @@
+"""What is done to a whole database; modules are seen only through their manifests."""

@@ -1,0 +1,106 @@
+"""Alembic as a library: it reads a line's files and runs one revision; it keeps no versions.
+
+The only file that imports Alembic, besides the revisions themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import psycopg
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy.pool import NullPool
+
+from bedplate.catalog import Connection, connect
+from bedplate.kernel.errors import MigrationFailed
+from bedplate.kernel.lines import Line, LineContext, running
+
+# `alembic.op` is one proxy for the whole process: two threads inside revisions would swap theirs.
+_process_lock = threading.Lock()
+
+
+class MigrationTransaction:
+    """One transaction, as SQLAlchemy's connection and as the psycopg connection under it."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.raw: Connection = connection.connection.driver_connection  # type: ignore[assignment]
+
+    def execute(self, statement: str) -> None:
+        """Run one statement as it is written: a % or a : in it means itself."""
+        self.connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def transaction(url: str) -> Generator[MigrationTransaction]:
+    """Open a connection of its own; commit when the block ends well, else roll back."""
+
+    def creator() -> psycopg.Connection[Any]:
+        return connect(url, purpose="migrate")
+
+    engine = sa.create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            yield MigrationTransaction(connection)
+    finally:
+        engine.dispose()
+
+
+def run(
+    transaction: MigrationTransaction,
+    line: Line,
+    revision: str,
+    direction: Literal["up", "down"],
+    context: LineContext,
+) -> None:
+    """Run one revision's upgrade() or downgrade() in the transaction, and nothing else.
+
+    Raises MigrationFailed where the line's files do not form one, and whatever the revision raises.
+    """
+    module = _scripts(line)[revision].module
+    alembic_context = MigrationContext.configure(transaction.connection)
+    with _process_lock, Operations.context(alembic_context), running(context):
+        if direction == "up":
+            module.upgrade()
+        else:
+            module.downgrade()
+
+
+def verify(line: Line) -> None:
+    """Refuse a line whose files do not form one: each names itself and the one before it."""
+    _scripts(line)
+
+
+def _scripts(line: Line) -> dict[str, Script]:
+    folder = str(line.folder)
+    try:
+        found = list(ScriptDirectory(folder, version_locations=[folder]).walk_revisions())
+    except Exception as error:
+        raise MigrationFailed(
+            f"The revisions of module {line.name} cannot be read: {type(error).__name__}: {error}.",
+            f"Correct the files in {folder}.",
+        ) from error
+    scripts = {script.revision: script for script in reversed(found)}
+    before: str | None = None
+    for name in line.revisions:
+        script = scripts.get(name)
+        if script is None or script.down_revision != before:
+            raise MigrationFailed(
+                f"Module {line.name}: {name}.py must say revision = {name!r} and"
+                f" down_revision = {before!r}.",
+                "A line has no branches: number its files in the order in which they run.",
+            )
+        before = name
+    if len(scripts) != len(line.revisions):
+        strays = ", ".join(sorted(set(scripts) - set(line.revisions)))
+        raise MigrationFailed(
+            f"Module {line.name} has revisions outside its line: {strays}.",
+            "Name each file after its revision, with its number first: 0001_users.py.",
+        )
+    return scripts

@@ -1,0 +1,61 @@
+"""Bring every line to its head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bedplate.catalog import connect
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.lines import Line
+from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate import alembic_bridge, lock
+from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
+from bedplate.operations.migrate.steps import OnStep, Step, run
+from bedplate.operations.migrate.surroundings import survey
+
+
+def apply(
+    registry: Registry,
+    *,
+    owner_url: str,
+    app_url: str | None = None,
+    bindings: Mapping[str, Binding] | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[LineStatus, ...]:
+    """Run every pending revision, the kernel's first, each in a transaction of its own.
+
+    Safe to repeat and to run from several places at once: one migrates, the others wait and find
+    nothing left to do. `app_url` is the app's, for the grants; without one there are none. What
+    was applied before a failure stays, and the next apply goes on from there.
+
+    Raises SchemaNotOurs, SchemaRefused, OutdatedLine (the database is ahead of the code),
+    MigrationFailed, DatabaseUnreachable, AuthenticationFailed.
+    """
+    lines = registry.lines
+    with connect(owner_url, autocommit=True, purpose="migrate") as connection:
+        before = read_status(connection, lines)
+    if not list(_pending(lines, before)):
+        return before
+    for line in lines:
+        alembic_bridge.verify(line)
+    with lock.held(owner_url) as migration_lock:
+        # Whoever held the lock before may have done everything: what was read then is stale now.
+        pending = list(_pending(lines, read_status(migration_lock.connection, lines)))
+        if pending:
+            connection = migration_lock.connection
+            surroundings = survey(registry, connection, owner_url, app_url, bindings or {})
+            for step in pending:
+                migration_lock.confirm()
+                if on_step is not None:
+                    on_step(step)
+                run(step, surroundings)
+        return read_status(migration_lock.connection, lines)
+
+
+def _pending(lines: Sequence[Line], found: Sequence[LineStatus]) -> Iterator[Step]:
+    refuse_foreign(found)
+    for line, line_status in zip(lines, found, strict=True):
+        before = line_status.current
+        for revision in line.pending(before):
+            yield Step(line, revision, "up", before, revision)
+            before = revision

@@ -1,0 +1,54 @@
+"""One migration at a time per database: a session lock on a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import psycopg
+
+from bedplate.catalog import Connection, connect
+from bedplate.kernel.errors import MigrationFailed
+
+LOCK_KEY = 0x6265_6470_6C61_7465
+"""The advisory lock's key ("bedplate"); PostgreSQL keeps such locks apart by database."""
+
+WAIT_LIMIT_S = 600
+
+
+class MigrationLock:
+    """The lock, held; `connection` is free for reading while it is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def confirm(self) -> None:
+        """Raise MigrationFailed when the connection, and with it the lock, is gone."""
+        try:
+            self.connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            raise MigrationFailed(
+                "The connection that held the migration lock broke.",
+                "Steps that were applied stay applied; run `bedplate migrate apply` again.",
+            ) from None
+
+
+@contextmanager
+def held(url: str) -> Generator[MigrationLock]:
+    """Hold the lock while the block runs, waiting at most WAIT_LIMIT_S for another migration.
+
+    The connection is in autocommit: an open transaction here would make CREATE INDEX CONCURRENTLY
+    wait for us for ever. A session lock, because such statements end transactions.
+    """
+    with connect(url, autocommit=True, purpose="migrate lock") as connection:
+        connection.execute("SET idle_session_timeout = 0")
+        connection.execute("SET statement_timeout = 0")
+        connection.execute(f"SET lock_timeout = '{WAIT_LIMIT_S}s'".encode())
+        try:
+            connection.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [LOCK_KEY])
+        except psycopg.errors.LockNotAvailable:
+            raise MigrationFailed(
+                f"Another migration of this database has run for more than {WAIT_LIMIT_S} s.",
+                "Wait for it to end, or end it; then apply again.",
+            ) from None
+        yield MigrationLock(connection)

@@ -1,0 +1,95 @@
+"""One step: one revision, up or down, in one transaction with the version it leads to."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bedplate.catalog import Connection
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.lines import Line, LineContext
+from bedplate.operations.migrate import alembic_bridge, schemas
+from bedplate.operations.migrate.failures import explained, is_lock_conflict
+
+# DDL queues for its lock and everything else queues behind it: better to give way soon and often.
+LOCK_TIMEOUT_MS = 2_000
+LOCK_ATTEMPTS_MAX = 10
+LOCK_PAUSE_S = (0.1, 1.0)
+STATEMENT_TIMEOUT_S = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision to run, and the versions it leads from and to."""
+
+    line: Line
+    revision: str
+    direction: Literal["up", "down"]
+    before: str | None
+    after: str | None
+
+
+OnStep = Callable[[Step], None]
+"""Told of each step before it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every step of one run shares; roles are None where the owner serves as them too."""
+
+    url: str
+    owner: str
+    app: str | None = None
+    reader: str | None = None
+    bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+    homes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def run(step: Step, surroundings: Surroundings) -> None:
+    """Run one step, giving way to other transactions' locks a bounded number of times.
+
+    Raises MigrationFailed or SchemaRefused; the transaction is then rolled back whole.
+    """
+    for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
+        try:
+            _run_once(step, surroundings)
+        except Exception as error:
+            if is_lock_conflict(error) and attempt < LOCK_ATTEMPTS_MAX:
+                # Jitter, so that two runners that collided do not collide again.
+                time.sleep(random.uniform(*LOCK_PAUSE_S))
+                continue
+            raise explained(step.line, step.revision, error) from None
+        else:
+            return
+
+
+def _run_once(step: Step, surroundings: Surroundings) -> None:
+    with alembic_bridge.transaction(surroundings.url) as transaction:
+        raw = transaction.raw
+        _limit(raw)
+        if step.before is None:
+            schemas.create(raw, step.line, surroundings.app, surroundings.reader)
+        context = LineContext(
+            schema=step.line.schema,
+            execute=transaction.execute,
+            bindings=surroundings.bindings,
+            homes=surroundings.homes,
+            app=surroundings.app,
+            reader=surroundings.reader,
+        )
+        alembic_bridge.run(transaction, step.line, step.revision, step.direction, context)
+        schemas.record(raw, step.line, before=step.before, after=step.after)
+        if step.after is None:
+            schemas.drop(raw, step.line)
+
+
+def _limit(raw: Connection) -> None:
+    limits = {
+        "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+        "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+    }
+    for name, value in limits.items():
+        raw.execute("SELECT pg_catalog.set_config(%s, %s, true)", [name, value])

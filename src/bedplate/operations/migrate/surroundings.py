@@ -1,0 +1,51 @@
+"""Who runs the steps, who is granted what: asked of the server, not guessed from URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bedplate.catalog import Connection, connect
+from bedplate.kernel import roles
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.lines import homes_of
+from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate.steps import Surroundings
+
+
+def survey(
+    registry: Registry,
+    connection: Connection,
+    owner_url: str,
+    app_url: str | None,
+    bindings: Mapping[str, Binding],
+) -> Surroundings:
+    """Find the roles: the app's by asking over its own URL, the reader's by its name.
+
+    A pooler may log a role in under another name than its own, so the URL's user says little.
+    """
+    owner, database = _who(connection)
+    app = None
+    if app_url is not None and app_url != owner_url:
+        with connect(app_url, autocommit=True, purpose="migrate") as other:
+            app, _ = _who(other)
+    # A copy of a database (a test's, a rehearsal's) keeps the roles of the one it came from.
+    named = roles.names(owner.removesuffix("_owner") if owner.endswith("_owner") else database)
+    exists = connection.execute(
+        "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [named.reader]
+    ).fetchone()
+    return Surroundings(
+        url=owner_url,
+        owner=owner,
+        app=app if app != owner else None,
+        reader=named.reader if exists and named.reader != owner else None,
+        bindings=bindings,
+        homes=homes_of(registry.ordered),
+    )
+
+
+def _who(connection: Connection) -> tuple[str, str]:
+    row = connection.execute(
+        "SELECT current_user::text, pg_catalog.current_database()::text"
+    ).fetchone()
+    assert row is not None, "SELECT without FROM answers one row"
+    return row[0], row[1]
