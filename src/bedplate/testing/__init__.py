@@ -1,0 +1,12 @@
+"""Tests against a real PostgreSQL: databases by the clone, a frozen clock, rows by the thousand.
+
+`pip install bedplate` installs the pytest plugin; `docs/howto/test-your-app.md` shows its use.
+"""
+
+from __future__ import annotations
+
+from bedplate.testing.clock import FrozenClock
+from bedplate.testing.databases import Clone, Template
+from bedplate.testing.server import Server
+
+__all__ = ["Clone", "FrozenClock", "Server", "Template"]
