@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper
 from bedplate.kernel import ids
 from bedplate.kernel.dialect import BoundDialect, host_column
 from bedplate.kernel.errors import FieldInvalid
-from bedplate.kernel.values import converter
+from bedplate.kernel.values import Convert, converter
 
 IDS_AT_ONCE = 1_000
 
@@ -30,16 +30,21 @@ def bare_table(mapper: Mapper[Any]) -> TableClause:
 
 
 class Defaults:
-    """The values a model's fields get when the caller gave none."""
+    """The values a model's fields get when the caller gave none: made anew, or always the same."""
 
     def __init__(self, mapper: Mapper[Any]) -> None:
         columns: Any = {each.key: each.columns[0] for each in mapper.column_attrs}
         self.columns: dict[str, Column[Any]] = columns
-        self.makers = {
-            key: maker
-            for key, column in self.columns.items()
-            if (maker := _maker(column)) is not None
-        }
+        self.makers: dict[str, Callable[[], Any]] = {}
+        self.constants: dict[str, Any] = {}
+        for key, column in self.columns.items():
+            default: Any = column.default
+            if default is None or default.is_sequence or default.is_clause_element:
+                continue
+            if default.is_callable:
+                self.makers[key] = _maker(default)
+            else:
+                self.constants[key] = default.arg
         if "id" in self.columns and self.columns["id"].primary_key:
             self.makers.setdefault("id", ids.new)
 
@@ -49,16 +54,11 @@ class Defaults:
         for key, maker in self.makers.items():
             if key not in values:
                 values[key] = maker()
-        return values
+        return {**self.constants, **values}
 
 
-def _maker(column: Column[Any]) -> Callable[[], Any] | None:
-    default: Any = column.default
-    if default is None or default.is_sequence or default.is_clause_element:
-        return None
-    if default.is_callable:
-        return lambda: default.arg(None)
-    return lambda: default.arg
+def _maker(default: Any) -> Callable[[], Any]:
+    return lambda: default.arg(None)
 
 
 def insert_statement(mapper: Mapper[Any], keys: Iterable[str]) -> Insert:
@@ -76,30 +76,40 @@ class Loading:
     def __init__(
         self, mapper: Mapper[Any], defaults: Defaults, keys: Sequence[str], dialect: BoundDialect
     ) -> None:
-        added = [key for key in defaults.makers if key not in keys]
         binding = dialect.binding_of(mapper.local_table)
-        if binding is not None:
-            added = [key for key in added if binding.column(defaults.columns[key].name)]
-        name = mapper.class_.__name__
-        self._width = len(keys)
+        absent = {
+            key
+            for key, column in defaults.columns.items()
+            if key in keys or (binding is not None and binding.column(column.name) is None)
+        }
+        made = [key for key in defaults.makers if key not in absent and key != "id"]
+        constant = [key for key in defaults.constants if key not in absent]
+        self._with_ids = "id" in defaults.makers and "id" not in absent
         self._keys = keys
-        self._checks = tuple(
-            (index, converter(defaults.columns[key].type, dialect, f"{name}.{key}"))
-            for index, key in enumerate(keys)
-        )
-        self._makers = tuple(defaults.makers[key] for key in added if key != "id")
-        self._with_ids = "id" in added
-        ordered = [*keys, *(["id"] if self._with_ids else []), *(k for k in added if k != "id")]
-        checks = {key: converter(defaults.columns[key].type, dialect, key) for key in ordered}
-        self._default_checks = tuple(checks[key] for key in added if key != "id")
+        name = mapper.class_.__name__
+
+        def check(key: str) -> Convert:
+            return converter(defaults.columns[key].type, dialect, f"{name}.{key}")
+
+        self._checks = tuple((index, check(key)) for index, key in enumerate(keys))
+        self._makers = tuple((defaults.makers[key], check(key)) for key in made)
+        values = ((key, defaults.constants[key]) for key in constant)
+        self._constants = [value if value is None else check(key)(value) for key, value in values]
+        ordered = [*keys, *(["id"] if self._with_ids else []), *made, *constant]
         self.sql = f"COPY {_target(mapper, defaults, ordered, dialect)} FROM STDIN"
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
         """Yield the rows to send; raises FieldInvalid with the row's number for a wrong one."""
         new_ids = _ids() if self._with_ids else None
-        checks, width = self._checks, self._width
-        made = tuple(zip(self._makers, self._default_checks, strict=True))
-        for number, row in enumerate(rows, start=1):
+        checks, makers, constants, width = (
+            self._checks,
+            self._makers,
+            self._constants,
+            len(self._keys),
+        )
+        number = 0
+        for row in rows:
+            number += 1
             if len(row) != width:
                 raise FieldInvalid(
                     f"Row {number} has {len(row)} values for {width} fields.",
@@ -108,15 +118,16 @@ class Loading:
             values = list(row)
             try:
                 for index, check in checks:
-                    if values[index] is not None:
-                        values[index] = check(values[index])
+                    if (value := values[index]) is not None:
+                        values[index] = check(value)
             except FieldInvalid as wrong:
                 raise type(wrong)(f"Row {number}: {wrong.message}", wrong.next_step) from None
             if new_ids is not None:
                 values.append(next(new_ids))
-            for maker, check in made:
+            for maker, check in makers:
                 value = maker()
                 values.append(value if value is None else check(value))
+            values += constants
             yield values
 
 
@@ -134,6 +145,6 @@ def _target(
     return f"{quote(binding.schema)}.{quote(binding.name)} ({names})"
 
 
-def _ids() -> Iterator[Any]:
+def _ids() -> Iterator[str]:
     while True:
-        yield from ids.many(IDS_AT_ONCE)
+        yield from ids.texts(IDS_AT_ONCE)
