@@ -101,15 +101,9 @@ class Loading:
     def rows(self, rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
         """Yield the rows to send; raises FieldInvalid with the row's number for a wrong one."""
         new_ids = _ids() if self._with_ids else None
-        checks, makers, constants, width = (
-            self._checks,
-            self._makers,
-            self._constants,
-            len(self._keys),
-        )
-        number = 0
-        for row in rows:
-            number += 1
+        checks, makers, constants = self._checks, self._makers, self._constants
+        width = len(self._keys)
+        for number, row in enumerate(rows, start=1):
             if len(row) != width:
                 raise FieldInvalid(
                     f"Row {number} has {len(row)} values for {width} fields.",
