@@ -131,9 +131,20 @@ def _targets(node: ast.AST, file: SourceFile) -> Iterator[tuple[str, int]]:
         origin = _absolute(node, file)
         for alias in node.names:
             inner = f"{origin}.{alias.name}"
-            target = inner if inner in _modules() else origin
+            # A name that the face itself offers wins over a file of the same name behind it.
+            target = origin if inner not in _modules() or _offers(origin, alias.name) else inner
             if target in _modules():
                 yield target, node.lineno
+
+
+def _offers(face: str, name: str) -> bool:
+    file = _modules().get(face)
+    return file is not None and any(
+        (alias.asname or alias.name) == name
+        for node in tree_of(file).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
 
 
 def _absolute(node: ast.ImportFrom, file: SourceFile) -> str:
