@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from bedplate.kernel import embedded
 from bedplate.kernel.embedded import Attachment
@@ -33,8 +34,11 @@ class TestDatabase:
 
     @property
     def roles(self) -> tuple[str, str, str]:
-        urls = (self.owner_url, self.app_url, self.reader_url)
-        return tuple(psycopg.conninfo.conninfo_to_dict(url)["user"] for url in urls)  # type: ignore[return-value]
+        owner, app, reader = (
+            str(conninfo_to_dict(url)["user"])
+            for url in (self.owner_url, self.app_url, self.reader_url)
+        )
+        return owner, app, reader
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bedplate.kernel.checks import Check
 from bedplate.kernel.module import ModuleManifest
 
 HEAD = """
@@ -70,8 +69,8 @@ class FakeModule:
         (self.line / f"{name}.py").write_text(head + body, encoding="utf-8")
         self.before = name
 
-    def manifest(self, *checks: Check) -> ModuleManifest:
-        return ModuleManifest(name=self.name, package=self.package, models=(), checks=checks)
+    def manifest(self) -> ModuleManifest:
+        return ModuleManifest(name=self.name, package=self.package, models=())
 
 
 def shop(folder: Path) -> FakeModule:

@@ -115,7 +115,7 @@ def test_the_app_gets_data_and_nothing_else(
             "UPDATE shop.schema_version SET version_num = 'x'",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                app.execute(statement)  # type: ignore[arg-type]
+                app.execute(statement)
     with psycopg.connect(database.reader_url, autocommit=True) as reader:
         assert reader.execute("SELECT count(*) FROM shop.items").fetchone() == (1,)
         reader.execute("SET default_transaction_read_only = off")
@@ -237,7 +237,7 @@ def test_a_server_that_refuses_schemas_is_answered_with_the_grant_to_run(
         migrate.apply(registry, owner_url=database.app_url)
     grant = str(refusal.value).split("run: ")[1]
     with psycopg.connect(database.admin_url) as admin:
-        admin.execute(grant)  # type: ignore[arg-type]
+        admin.execute(grant)
     migrate.apply(registry, owner_url=database.app_url)
 
 
