@@ -88,7 +88,8 @@ class LineContext:
     """What the project fixes and a revision may need.
 
     `homes` maps the name of each table that may be adopted to the key of our own (users to
-    auth.users.id). `app` and `reader` are None where no such role exists apart from the owner.
+    auth.users.id). `app`, `reader` and `guarded` are None where no such role exists
+    apart from the owner.
     """
 
     schema: str
@@ -97,6 +98,7 @@ class LineContext:
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
     app: str | None = None
     reader: str | None = None
+    guarded: str | None = None
 
 
 _current: ContextVar[LineContext] = ContextVar("bedplate_line")
@@ -184,3 +186,35 @@ def _grant(context: LineContext, table: str, privileges: tuple[str, ...], role: 
         sql.Identifier(role),
     )
     context.execute(statement.as_string())
+
+
+def guard(table: str, column: str) -> None:
+    """Show the guarded role only the rows of `table` whose `column` is the acting user's key.
+
+    Row-level security is the second wall: the app and the reader see every row, and carry their
+    owner predicates themselves. Nothing happens where one role serves for all.
+    """
+    context = current()
+    if context.guarded is None:
+        return
+    place = sql.Identifier(context.schema, table)
+    own = sql.SQL("{}::text = pg_catalog.current_setting('bedplate.actor', true)")
+    policies = {
+        "every_row_app": (context.app, sql.SQL("true")),
+        "every_row_reader": (context.reader, sql.SQL("true")),
+        "own_rows": (context.guarded, own.format(sql.Identifier(column))),
+    }
+    statements = [
+        sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(place),
+        sql.SQL("GRANT SELECT, UPDATE ON {} TO {}").format(place, sql.Identifier(context.guarded)),
+    ]
+    for name, (role, condition) in policies.items():
+        if role is not None:
+            create = sql.SQL("CREATE POLICY {} ON {} TO {} USING ({}) WITH CHECK ({})")
+            statements.append(
+                create.format(
+                    sql.Identifier(name), place, sql.Identifier(role), condition, condition
+                )
+            )
+    for statement in statements:
+        context.execute(statement.as_string())

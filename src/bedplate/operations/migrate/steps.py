@@ -44,6 +44,7 @@ class Surroundings:
     owner: str
     app: str | None = None
     reader: str | None = None
+    guarded: str | None = None
     bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -71,7 +72,8 @@ def _run_once(step: Step, surroundings: Surroundings) -> None:
         raw = transaction.raw
         _limit(raw)
         if step.before is None:
-            schemas.create(raw, step.line, surroundings.app, surroundings.reader)
+            roles = (surroundings.app, surroundings.reader, surroundings.guarded)
+            schemas.create(raw, step.line, *roles)
         context = LineContext(
             schema=step.line.schema,
             execute=transaction.execute,
@@ -79,6 +81,7 @@ def _run_once(step: Step, surroundings: Surroundings) -> None:
             homes=surroundings.homes,
             app=surroundings.app,
             reader=surroundings.reader,
+            guarded=surroundings.guarded,
         )
         alembic_bridge.run(transaction, step.line, step.revision, step.direction, context)
         schemas.record(raw, step.line, before=step.before, after=step.after)

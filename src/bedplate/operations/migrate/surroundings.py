@@ -30,14 +30,20 @@ def survey(
             app, _ = _who(other)
     # A copy of a database (a test's, a rehearsal's) keeps the roles of the one it came from.
     named = roles.names(owner.removesuffix("_owner") if owner.endswith("_owner") else database)
-    exists = connection.execute(
-        "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [named.reader]
-    ).fetchone()
+    beside = {
+        name
+        for (name,) in connection.execute(
+            "SELECT rolname::text FROM pg_catalog.pg_roles "
+            "WHERE rolname = ANY(%s) AND rolname <> %s",
+            [[named.reader, named.guarded], owner],
+        )
+    }
     return Surroundings(
         url=owner_url,
         owner=owner,
         app=app if app != owner else None,
-        reader=named.reader if exists and named.reader != owner else None,
+        reader=named.reader if named.reader in beside else None,
+        guarded=named.guarded if named.guarded in beside else None,
         bindings=bindings,
         homes=homes_of(registry.ordered),
     )

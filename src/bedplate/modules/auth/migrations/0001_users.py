@@ -45,6 +45,7 @@ def upgrade() -> None:
         comment="What each user prefers.",
     )
     lines.grant("user_preferences")
+    lines.guard("user_preferences", "user_id")
 
 
 def downgrade() -> None:
@@ -100,6 +101,7 @@ def _create_users() -> None:
     op.create_index("uq_users_legacy_id", "users", ["legacy_id"], unique=True, schema="auth")
     op.create_index("ix_users_created_at", "users", ["created_at", "id"], schema="auth")
     lines.grant("users")
+    lines.guard("users", "id")
 
 
 def _identity() -> tuple[sa.Column[Any], ...]:
