@@ -1,0 +1,1 @@
+"""Bedplate measured beside its peers; run it with `python -m bench`."""

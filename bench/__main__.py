@@ -1,0 +1,156 @@
+"""Measure Bedplate beside its peers: `python -m bench [--quick] [--json|--markdown] [--check]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from bench import data, floors, machine, prisma, startup
+from bench.data import FULL, QUICK, Keys
+from bench.processes import CommandFailed, Worker
+from bench.report import (
+    BARE,
+    BEDPLATE,
+    DJANGO,
+    PRISMA,
+    SQLALCHEMY,
+    Report,
+    as_json,
+    as_markdown,
+    as_text,
+)
+from bench.rounds import CLIENTS, CONNECTIONS, Plan, race, race_bulk, verify
+from bench.server import Server, serve
+
+CONTESTANTS = {
+    "bedplate": (BEDPLATE, "bedplate_repository"),
+    "psycopg": (BARE, "psycopg_bare"),
+    "sqlalchemy": (SQLALCHEMY, "sqlalchemy_session"),
+    "django": (DJANGO, "django_orm"),
+    "prisma": (PRISMA, "prisma"),
+}
+CACHE = Path("~/.cache/bedplate-bench").expanduser()
+
+
+def say(text: str) -> None:
+    """Tell how far the bench is, apart from its result."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small tables, short rounds")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print every round as JSON")
+    form.add_argument("--markdown", action="store_true", help="print the table for the README")
+    parser.add_argument("--check", action="store_true", help="end with 1 when a floor is missed")
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, help="contestants to measure")
+    parser.add_argument("--url", help="use this server; its schema `bench` is replaced")
+    parser.add_argument("--major", type=int, default=18, help="the embedded server's major version")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where Prisma is installed")
+    return parser.parse_args()
+
+
+async def start_workers(
+    stack: AsyncExitStack, names: list[str], cache: Path, absent: dict[str, str]
+) -> list[Worker]:
+    """Start the contestants that can take part; note why the others cannot."""
+    logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedplate-bench-logs-")))
+    workers: list[Worker] = []
+    for name, source in (CONTESTANTS[chosen] for chosen in names):
+        try:
+            if name == PRISMA:
+                say("preparing Prisma")
+                argv = await prisma.prepare(cache)
+            else:
+                argv = [sys.executable, "-m", "bench.worker", source]
+            worker = await Worker.start(name, argv, logs / f"{len(workers)}.log")
+        except (prisma.PrismaAbsent, CommandFailed) as error:
+            absent[name] = str(error)
+            continue
+        workers.append(await stack.enter_async_context(worker))
+    return workers
+
+
+async def open_workers(
+    workers: list[Worker], server: Server, keys: Keys, absent: dict[str, str]
+) -> dict[str, dict[str, str]]:
+    """Connect every worker and return the versions; one that cannot is noted as absent."""
+    versions: dict[str, dict[str, str]] = {}
+    for worker in list(workers):
+        try:
+            answer = await worker.ask(
+                "open",
+                url=server.url,
+                connections=CONNECTIONS,
+                clients=CLIENTS,
+                accounts=keys.accounts,
+                marks=keys.marks,
+            )
+            versions[worker.name] = answer["versions"]
+        except CommandFailed as error:
+            absent[worker.name] = str(error)
+            workers.remove(worker)
+    return versions
+
+
+async def measure(chosen: argparse.Namespace) -> Report:
+    """Run the whole bench."""
+    volumes = QUICK if chosen.quick else FULL
+    plan = Plan(
+        seconds=0.3 if chosen.quick else 0.7,
+        rounds=5 if chosen.quick else 11,
+        bulk_rounds=3 if chosen.quick else 5,
+        bulk_rows=volumes.bulk_rows,
+    )
+    absent: dict[str, str] = {}
+    names = [name for name in CONTESTANTS if name in (chosen.only or CONTESTANTS)]
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(serve(chosen.url, chosen.major))
+        say(f"loading {volumes.events:,} events")
+        data.load(server.owner_url, server.app_role, volumes)
+        keys = data.pick_keys(server.owner_url)
+        workers = await start_workers(stack, names, chosen.cache, absent)
+        versions = await open_workers(workers, server, keys, absent)
+        if not workers:
+            raise CommandFailed(f"No contestant could take part: {absent}")
+        await verify(workers, keys)
+        results = await race(workers, plan, say)
+        results["bulk"] = await race_bulk(workers, plan, server.owner_url, say)
+        described = machine.describe() | {"postgresql": server.version()}
+        for worker in workers:
+            await worker.ask("close")
+    report = Report(plan, volumes, described, versions, results, absent)
+    try:
+        say("start-up")
+        report.startup_seconds = await startup.measure()
+    except CommandFailed as error:
+        absent["`bedplate up`"] = str(error)
+    return report
+
+
+def main() -> int:
+    """Run the bench and print what it found; return the exit code."""
+    chosen = options()
+    try:
+        report = asyncio.run(measure(chosen))
+    except CommandFailed as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    show = as_json if chosen.json else as_markdown if chosen.markdown else as_text
+    print(show(report))
+    if not chosen.check:
+        return 0
+    sentences = floors.missed(report)
+    for sentence in sentences:
+        print(f"missed: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One file per contestant; a file is imported only by that contestant's own worker."""
