@@ -8,7 +8,7 @@ and is read by psycopg's own loader, so both row paths give equal values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,25 +25,29 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.errors import FieldUnknown, UsageError
+from bedplate.kernel.model import Model
 from bedplate.kernel.rows import Make, Process, composed, instance_maker, relation_setter
-from bedplate.kernel.types import is_array
+from bedplate.kernel.types import is_array, is_decorator
 
 RELATED_ROWS_MAX = 1_000
 """How many rows of one to-many relation are read per parent unless the include says otherwise."""
+
+Relation = InstrumentedAttribute[Model | None] | InstrumentedAttribute[Collection[Model]]
+"""A relation as type checkers see it: what yields rows, never a plain field."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Include:
     """One relation to read along: which rows, in which order, how many per parent, with what."""
 
-    relation: InstrumentedAttribute[Any]
+    relation: Relation
     where: tuple[ColumnElement[bool], ...] = ()
     order: tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...] = ()
     limit: int = RELATED_ROWS_MAX
-    include: tuple[Include | InstrumentedAttribute[Any], ...] = ()
+    include: tuple[Include | Relation, ...] = ()
 
 
-Included = Include | InstrumentedAttribute[Any]
+Included = Include | Relation
 """A relation to read along, plain or with its conditions."""
 
 
@@ -196,9 +200,19 @@ def _native(type_: Any) -> Any:
     return next((python for kind, python in _NATIVE if isinstance(type_, kind)), None)
 
 
+_FLOAT_OID = 701
+_NUMERIC_OID = 1700
+
+
 def result_process(type_: TypeEngine[Any], dialect: BoundDialect) -> Process | None:
     """Return what a value of `type_` still needs after the driver, or None."""
-    return type_.dialect_impl(dialect).result_processor(dialect, None)
+    # SQLAlchemy tells decimals from floats by the driver's type, which a plan does not know yet:
+    # the declared type stands for it.
+    declared: Any = type_
+    while is_array(declared) or is_decorator(declared):
+        declared = declared.item_type if is_array(declared) else declared.load_dialect_impl(dialect)
+    driver_type = _FLOAT_OID if isinstance(declared, types.Float) else _NUMERIC_OID
+    return type_.dialect_impl(dialect).result_processor(dialect, driver_type)
 
 
 def _from_text(type_: TypeEngine[Any], dialect: BoundDialect, process: Process | None) -> Process:
