@@ -216,6 +216,8 @@ def _maker(selected: list[_Selected], compiled: Any, dialect: BoundDialect) -> M
     if not selected:
         # Text and compound selects: what SQLAlchemy knows of their columns, or nothing.
         types = [entry.type for entry in compiled._result_columns]
+        if len(types) == 1:
+            return scalar_maker(result_process(types[0], dialect))
         return plain_tuple_maker([result_process(type_, dialect) for type_ in types])
     if len(selected) == 1:
         return selected[0].part(dialect)[1]

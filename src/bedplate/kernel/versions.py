@@ -24,7 +24,7 @@ _PRESENT: Query[str] = Query(
 async def versions(db: Handle, schemas: Iterable[str]) -> dict[str, str | None]:
     """Return the revision of each schema's line; None where it has none."""
     wanted = list(schemas)
-    present = [row[0] for row in await db.all(_PRESENT, schemas=wanted)]
+    present = await db.all(_PRESENT, schemas=wanted)
     found: dict[str, str | None] = dict.fromkeys(wanted)
     if present:
         parts = [
