@@ -33,12 +33,12 @@ class _Sequence:
 
     def take(self, count: int) -> list[int]:
         """Take `count` ids, as 128-bit numbers, under one lock and from one read of chance."""
-        chance = os.urandom(8 * count)
+        chance = os.urandom(8 * count + 1)
         numbers: list[int] = []
         with self._lock:
             now_ms = time.time_ns() // 1_000_000
             if now_ms > self._last_ms:
-                self._last_ms, self._counter = now_ms, chance[0]
+                self._last_ms, self._counter = now_ms, chance[-1]
             for start in range(0, 8 * count, 8):
                 self._counter += 1
                 if self._counter > _COUNTER_MAX:
