@@ -51,6 +51,7 @@ class Unit(Handle):
         self._guarded = guarded
         self._connection: Any = None
         self._over = False
+        self._busy = False
         self._resources = AsyncExitStack()
 
     def _opening(self) -> list[Statement]:
@@ -79,8 +80,14 @@ class Unit(Handle):
     async def _run(self, statement: Statement, make: Make | None) -> Any:
         if self._over:
             raise errors.HandleClosed("The transaction or reader is already over.")
+        if self._busy:
+            raise errors.UsageError(
+                "Two tasks use one transaction or reader at the same time.",
+                "Await one statement after the other, or give each task a handle of its own.",
+            )
         leaf, watch = self.database.leaf, self.database.watch
         started = nanoseconds()
+        self._busy = True
         try:
             if self._connection is None:
                 self._connection = await leaf.acquire()
@@ -95,6 +102,8 @@ class Unit(Handle):
         except psycopg.Error as error:
             watch.fail()
             raise translate(error) from None
+        finally:
+            self._busy = False
         watch.note(statement[0], nanoseconds() - started)
         return result
 
