@@ -7,12 +7,27 @@ with `assign`, so that a misspelt field or a value of the wrong type is an error
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
+from uuid import UUID
 
-from sqlalchemy import ColumnElement
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, SQLColumnExpression
+from sqlalchemy.orm import InstrumentedAttribute, PropComparator
 
 T = TypeVar("T")
+
+RowKey = UUID | str | int
+"""The value of a primary key: a UUID here, what the host uses in an adopted table."""
+
+
+class Field(Protocol[T]):
+    """A model's field as type checkers are to see it: of exactly one type.
+
+    `InstrumentedAttribute[str]` passes for `InstrumentedAttribute[object]`, so a checker would
+    widen any field until the value fits. The type of a member that can be set is never widened.
+    """
+
+    comparator: PropComparator[T]
+
 
 Condition = ColumnElement[bool]
 """What a row must fulfil."""
@@ -29,11 +44,19 @@ class Assignment:
     value: Any
 
 
-def assign(field: InstrumentedAttribute[T], value: T | ColumnElement[T]) -> Assignment:
-    """Say that `field` becomes `value`; the checker compares their types."""
-    return Assignment(field, value)
+def assign(field: Field[T], value: T | SQLColumnExpression[Any]) -> Assignment:
+    """Say that `field` becomes `value`; the checker compares their types.
+
+    A SQL expression is accepted as it is: `assign(User.name, func.initcap(User.name))`.
+    """
+    return Assignment(_attribute(field), value)
 
 
-def equal(field: InstrumentedAttribute[T], value: T) -> Condition:
+def equal(field: Field[T], value: T) -> Condition:
     """Say that `field` equals `value` (IS NULL for None); the checker compares their types."""
-    return field.is_(None) if value is None else field == value
+    attribute = _attribute(field)
+    return attribute.is_(None) if value is None else attribute == value
+
+
+def _attribute(field: Field[Any]) -> InstrumentedAttribute[Any]:
+    return cast("InstrumentedAttribute[Any]", field)

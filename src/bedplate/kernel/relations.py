@@ -82,7 +82,8 @@ class _Node:
 
 def _node(parent: Any, wanted: Included, dialect: BoundDialect) -> _Node:
     spec = wanted if isinstance(wanted, Include) else Include(wanted)
-    relation: Any = spec.relation.property
+    named: Any = spec.relation
+    relation: Any = named.property
     if not hasattr(relation, "mapper"):
         raise FieldUnknown(f"{spec.relation} is not a relation.", "Include relations only.")
     many = bool(relation.uselist)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from bedplate.kernel import pagination
 from bedplate.kernel.errors import LimitExceeded, NotFound
-from bedplate.kernel.fields import Condition, Term
+from bedplate.kernel.fields import Condition, RowKey, Term
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.model import Model, mapper_of
 from bedplate.kernel.pagination import PAGE_SIZE, Page, Position
@@ -46,7 +46,7 @@ class Reads(Generic[M]):
         twin._deleted, twin._queries = True, {}
         return twin
 
-    async def get(self, db: Handle, key: Any, *, include: tuple[Included, ...] = ()) -> M:
+    async def get(self, db: Handle, key: RowKey, *, include: tuple[Included, ...] = ()) -> M:
         """Return the row with this key; raises NotFound where there is none."""
         query = self._queries.get(include)
         if query is None:

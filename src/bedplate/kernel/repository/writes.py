@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from bedplate.kernel import clock
 from bedplate.kernel.database import Database, Writer
 from bedplate.kernel.errors import NotFound, StaleVersion, UsageError
-from bedplate.kernel.fields import Assignment
+from bedplate.kernel.fields import Assignment, RowKey
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.inserts import Defaults, Loading, insert_statement
 from bedplate.kernel.model import Model, is_soft_deleted, is_timestamped, is_versioned
@@ -71,7 +71,7 @@ class Repository(Reads[M]):
         return await self._load(db, tuple(field.key for field in fields), rows)
 
     async def update(
-        self, db: Writer, key: Any, *changes: Assignment, version: int | None = None
+        self, db: Writer, key: RowKey, *changes: Assignment, version: int | None = None
     ) -> M:
         """Change fields of the row with this key; return the row as it is now.
 
@@ -91,7 +91,7 @@ class Repository(Reads[M]):
             raise StaleVersion(f"The {self.model.__name__} is no longer at version {version}.")
         return self._only(rows)
 
-    async def delete(self, db: Writer, key: Any, *, hard: bool = False) -> None:
+    async def delete(self, db: Writer, key: RowKey, *, hard: bool = False) -> None:
         """Delete the row with this key: marked where the model is SoftDeleted, else removed.
 
         `hard=True` removes the row itself. Raises NotFound where there is no such row.
@@ -103,7 +103,7 @@ class Repository(Reads[M]):
         statement = statement.where(self._is(key)).returning(*self._primary())
         self._only(await self._rows(db, statement, (), None))
 
-    async def restore(self, db: Writer, key: Any) -> M:
+    async def restore(self, db: Writer, key: RowKey) -> M:
         """Bring a soft-deleted row back; UniqueViolation when its values were taken meanwhile."""
         deleted_at = getattr(self.model, "deleted_at", None)
         if deleted_at is None:
