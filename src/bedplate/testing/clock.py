@@ -6,7 +6,7 @@ In a test's database `bedplate.now()` and `bedplate.clock()` look into the one-r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -58,7 +58,7 @@ class FrozenClock:
         return clock.now()
 
     @contextmanager
-    def ruling(self, owner_url: str) -> Iterator[None]:
+    def ruling(self, owner_url: str) -> Generator[None]:
         """Let SQL on this database go by this clock too, inside the block."""
         self._owner_urls.append(owner_url)
         if self._moment is not None:

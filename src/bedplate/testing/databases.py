@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -67,10 +67,14 @@ class Template:
         self._settings = settings
         self._numbers = itertools.count(1)
         self._admin = connect(server.admin_url, autocommit=True, purpose=PURPOSE)
-        self._drop_orphans()
-        with _building(self._admin):
-            if not _is_complete(self._admin, self.name):
-                self._build(modules, host_sql)
+        try:
+            self._drop_orphans()
+            with _building(self._admin):
+                if not _is_complete(self._admin, self.name):
+                    self._build(modules, host_sql)
+        except BaseException:
+            self._admin.close()
+            raise
 
     def close(self) -> None:
         """Drop the clones that are left; the template stays for the next run."""
@@ -173,7 +177,7 @@ def fingerprint(modules: Registry, settings: Settings, host_sql: str = "") -> st
 
 
 @contextmanager
-def _building(admin: Connection) -> Iterator[None]:
+def _building(admin: Connection) -> Generator[None]:
     admin.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [BUILDING])
     try:
         yield
