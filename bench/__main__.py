@@ -93,6 +93,7 @@ async def open_workers(
                 marks=keys.marks,
             )
             versions[worker.name] = answer["versions"]
+            worker.variants = answer["variants"]
         except CommandFailed as error:
             absent[worker.name] = str(error)
             workers.remove(worker)

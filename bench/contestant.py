@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +16,7 @@ ENTRY_FIELDS = ("id", "account_id", "amount", "note", "created_at")
 EVENT_FIELDS = ("id", "tenant", "occurred_at", "payload")
 LAST_ENTRIES = 10
 PAGE_ROWS = 50
+NO_VARIANTS: Mapping[str, tuple[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Contestant(Protocol):
     """
 
     blocking: bool
+    variants: Mapping[str, tuple[str, str]]
+    """Other ways worth showing: the work, then what the way is called, and its method."""
 
     async def open(self, url: str, connections: int) -> dict[str, str]:
         """Connect with that many connections and name the versions in use."""

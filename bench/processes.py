@@ -19,10 +19,14 @@ class CommandFailed(Exception):
 
 
 class Worker:
-    """A contestant's process; `async with` ends it however the bench ends."""
+    """A contestant's process; `async with` ends it however the bench ends.
+
+    `variants` names its other ways, by work.
+    """
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
+        self.variants: dict[str, str] = {}
         self._process = process
         self._log = log
 

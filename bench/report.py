@@ -66,8 +66,8 @@ def as_json(report: Report) -> str:
         for work, by_name in report.results.items()
     }
     ratios = {
-        work: {name: report.ratio(work, name) for name in report.contestants if name != BEDPLATE}
-        for work in report.results
+        work: {name: report.ratio(work, name) for name in by_name if name != BEDPLATE}
+        for work, by_name in report.results.items()
     }
     return json.dumps(
         {
@@ -115,6 +115,15 @@ def _table(report: Report) -> list[list[str]]:
     return table
 
 
+def _variants(report: Report) -> list[str]:
+    return [
+        f"{TITLES[work]}, {name}: {_cell(report, work, name)}."
+        for work, by_name in report.results.items()
+        for name in by_name
+        if name not in report.contestants
+    ]
+
+
 def _cell(report: Report, work: str, name: str) -> str:
     figures = report.figures(work, name)
     if figures is None:
@@ -130,6 +139,7 @@ def _notes(report: Report) -> Sequence[str]:
         "Operations per second; in brackets Bedplate's rate by that contestant's. "
         f"Medians of {plan.rounds} interleaved rounds of {plan.seconds} s "
         f"({plan.bulk_rounds} for the bulk load), {CLIENTS} clients, one server.",
+        *_variants(report),
         f"{volumes.accounts:,} accounts, {volumes.events:,} events, "
         f"{volumes.bulk_rows:,} rows in the bulk load.",
         f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "

@@ -36,6 +36,12 @@ class Figures:
     p50_ms: list[float] = field(default_factory=list[float])
     p95_ms: list[float] = field(default_factory=list[float])
 
+    def add(self, stretch: dict[str, Any]) -> None:
+        """Note what one turn measured."""
+        self.rates.append(stretch["ops"] / stretch["seconds"])
+        self.p50_ms.append(stretch["p50_ms"])
+        self.p95_ms.append(stretch["p95_ms"])
+
     @property
     def rate(self) -> float:
         """The median of operations (or rows) per second."""
@@ -43,7 +49,7 @@ class Figures:
 
 
 Results = dict[str, dict[str, Figures]]
-"""Work, then contestant."""
+"""Work, then contestant (a variant is one of its own: its contestant, a comma, its title)."""
 
 
 async def verify(workers: Sequence[Worker], keys: Keys) -> None:
@@ -78,17 +84,17 @@ async def race(workers: Sequence[Worker], plan: Plan, say: Callable[[str], None]
     """Run all works but the bulk load; a first turn of each warms up and is not counted."""
     results: Results = {}
     for work in WORKS:
-        figures = results[work] = {worker.name: Figures() for worker in workers}
-        for worker in workers:
-            await worker.ask("run", work=work, seconds=plan.seconds / 3)
-        for number in range(plan.rounds):
-            say(f"{work}: round {number + 1} of {plan.rounds}")
+        figures = results[work] = {}
+        for number in range(plan.rounds + 1):
+            say(f"{work}: " + (f"round {number} of {plan.rounds}" if number else "warming up"))
             for worker in rotated(workers, number):
-                stretch = await worker.ask("run", work=work, seconds=plan.seconds)
-                mine = figures[worker.name]
-                mine.rates.append(stretch["ops"] / stretch["seconds"])
-                mine.p50_ms.append(stretch["p50_ms"])
-                mine.p95_ms.append(stretch["p95_ms"])
+                ways = {work: worker.name}
+                if work in worker.variants:
+                    ways[f"{work}, variant"] = f"{worker.name}, {worker.variants[work]}"
+                for way, name in ways.items():
+                    stretch = await worker.ask("run", work=way, seconds=plan.seconds)
+                    if number:
+                        figures.setdefault(name, Figures()).add(stretch)
     return results
 
 

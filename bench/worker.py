@@ -12,7 +12,7 @@ import importlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count, repeat
@@ -60,7 +60,12 @@ class Worker:
             "page_deep": Work(contestant.page_deep, cycle_from(marks, self.clients)),
             "create": Work(contestant.create, lambda client: self._newcomers()),
         }
-        return {"versions": versions}
+        for work, (_, method) in contestant.variants.items():
+            self.works[f"{work}, variant"] = replace(
+                self.works[work], operation=getattr(contestant, method)
+            )
+        titles = {work: title for work, (title, _) in contestant.variants.items()}
+        return {"versions": versions, "variants": titles}
 
     def _newcomers(self) -> Any:
         name = type(self.contestant).__name__

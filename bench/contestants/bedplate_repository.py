@@ -24,7 +24,7 @@ from bedplate.kernel.repository import Repository
 from bedplate.kernel.settings import Settings
 from bedplate.kernel.types import document, enum_type, moment, money
 from bedplate.project import database
-from bench.contestant import LAST_ENTRIES, PAGE_ROWS, Family, Mark
+from bench.contestant import LAST_ENTRIES, NO_VARIANTS, PAGE_ROWS, Family, Mark
 
 SCHEMA = "bench"
 IN_SCHEMA = {"schema": SCHEMA}
@@ -120,6 +120,7 @@ class BedplateRepository:
     """Single statements on the database, as a request handler would run them."""
 
     blocking = False
+    variants = NO_VARIANTS
     _db: Database
 
     async def open(self, url: str, connections: int) -> dict[str, str]:
@@ -161,8 +162,8 @@ class BedplateRepository:
 
     async def create(self, fields: dict[str, Any]) -> Account:
         """Create one account."""
-        row = Account(**fields | {"kind": AccountKind[fields["kind"]]})
-        return await ACCOUNTS.create(self._db, row)
+        values: dict[str, Any] = {**fields, "kind": AccountKind[fields["kind"]]}
+        return await ACCOUNTS.create(self._db, Account(**values))
 
     def stage(self, readings: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         """Make tuples without ids; ids and validation are part of the work."""

@@ -20,7 +20,7 @@ from django.db import connections as databases
 from django.db import models
 from psycopg.conninfo import conninfo_to_dict
 
-from bench.contestant import LAST_ENTRIES, PAGE_ROWS, Family, Mark
+from bench.contestant import LAST_ENTRIES, NO_VARIANTS, PAGE_ROWS, Family, Mark
 from bench.keys import time_ordered_key
 
 # Models can be declared only once Django is configured; the address comes with `open`.
@@ -119,6 +119,7 @@ class DjangoOrm:
     """Plain calls, one thread per client."""
 
     blocking = True
+    variants = NO_VARIANTS
 
     async def open(self, url: str, connections: int) -> dict[str, str]:
         """Point the default database at the address."""

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship
 
-from bench.contestant import LAST_ENTRIES, PAGE_ROWS, Family, Mark
+from bench.contestant import LAST_ENTRIES, NO_VARIANTS, PAGE_ROWS, Family, Mark
 from bench.keys import time_ordered_key
 
 IN_SCHEMA = {"schema": "bench"}
@@ -122,6 +122,7 @@ class SqlalchemySession:
     """The ORM as its documentation teaches it."""
 
     blocking = False
+    variants = NO_VARIANTS
     _engine: AsyncEngine
     _session: async_sessionmaker[AsyncSession]
 
