@@ -6,6 +6,7 @@ that runs nothing sends nothing. Only the edge opens them, so only the edge comm
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,8 +51,9 @@ class Unit(Handle):
         self.context = context
         self._guarded = guarded
         self._connection: Any = None
+        self._is_open = False
         self._over = False
-        self._busy = False
+        self._running = asyncio.Lock()
         self._resources = AsyncExitStack()
 
     def _opening(self) -> list[Statement]:
@@ -78,34 +80,39 @@ class Unit(Handle):
         return list(enumerate(known, start=1))
 
     async def _run(self, statement: Statement, make: Make | None) -> Any:
-        if self._over:
-            raise errors.HandleClosed("The transaction or reader is already over.")
-        if self._busy:
+        self._require_open()
+        if self._running.locked():
             raise errors.UsageError(
                 "Two tasks use one transaction or reader at the same time.",
                 "Await one statement after the other, or give each task a handle of its own.",
             )
         leaf, watch = self.database.leaf, self.database.watch
         started = nanoseconds()
-        self._busy = True
         try:
-            if self._connection is None:
-                self._connection = await leaf.acquire()
-                rows, count = await leaf.opened(
-                    self._connection, self._opening(), statement, make or tuple
-                )
-                result: Any = count if make is None else rows
-            elif make is None:
-                result = await leaf.execute(self._connection, statement)
-            else:
-                result = await leaf.fetch(self._connection, statement, make)
+            async with self._running:
+                if self._connection is None:
+                    self._connection = await leaf.acquire()
+                    rows, count = await leaf.opened(
+                        self._connection, self._opening(), statement, make or tuple
+                    )
+                    result: Any = count if make is None else rows
+                elif make is None:
+                    result = await leaf.execute(self._connection, statement)
+                else:
+                    result = await leaf.fetch(self._connection, statement, make)
         except psycopg.Error as error:
             watch.fail()
             raise translate(error) from None
-        finally:
-            self._busy = False
         watch.note(statement[0], nanoseconds() - started)
         return result
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise errors.HandleClosed(
+                "The transaction or reader is already over."
+                if self._over
+                else "The transaction or reader was not entered with `async with`."
+            )
 
     async def fetch(self, statement: Statement, make: Make) -> list[Any]:
         """Run a compiled statement and make its rows."""
@@ -121,8 +128,7 @@ class Unit(Handle):
         """Return the driver's connection, begun. For what only the driver can do."""
         if self._connection is None:
             await self.execute((b"SELECT", ()))
-        if self._over:
-            raise errors.HandleClosed("The transaction or reader is already over.")
+        self._require_open()
         return self._connection
 
     async def blocks(self, statement: Statement, make: Make) -> AsyncIterator[list[Any]]:
@@ -152,6 +158,9 @@ class Unit(Handle):
         )
 
     async def __aenter__(self) -> Self:
+        if self._over:
+            self._require_open()
+        self._is_open = True
         return self
 
     async def __aexit__(
@@ -160,22 +169,24 @@ class Unit(Handle):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_open, self._over = False, True
+        # A task that the block left behind may still be in the middle of a statement.
+        async with self._running:
+            connection, self._connection = self._connection, None
+        if connection is None:
+            return
         try:
-            if self._connection is not None:
-                await self._resources.aclose()
-                await self._end("COMMIT" if kind is None else "ROLLBACK")
+            await self._resources.__aexit__(kind, error, traceback)
+            await self._end(connection, "COMMIT" if kind is None else "ROLLBACK")
         except psycopg.Error as refused:
             self.database.watch.fail()
             if kind is None:
                 raise translate(refused) from None
         finally:
-            self._over = True
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                await self.database.leaf.release(connection)
+            await self.database.leaf.release(connection)
 
-    async def _end(self, command: str) -> None:
-        tag = await self.database.leaf.command(self._connection, command)
+    async def _end(self, connection: Any, command: str) -> None:
+        tag = await self.database.leaf.command(connection, command)
         if tag != command:
             # An earlier failure, caught by the caller, had already doomed the transaction:
             # PostgreSQL answers COMMIT with ROLLBACK, and that must not look like success.
@@ -208,7 +219,7 @@ class Transaction(Unit):
         """
         tx = cls(database, context, guarded=False)
         tx._connection = await driver_connection(session)
-        tx._joined = True
+        tx._joined = tx._is_open = True
         for statement in tx._opening()[1:]:
             await tx.execute(statement)
         return tx
@@ -248,7 +259,7 @@ class Transaction(Unit):
         traceback: TracebackType | None,
     ) -> None:
         if self._joined:
-            self._over, self._connection = True, None
+            self._is_open, self._over, self._connection = False, True, None
             return
         await super().__aexit__(kind, error, traceback)
         if kind is None:
