@@ -29,6 +29,7 @@ from bedplate.kernel.pool import (
     make_factory,
     pool_options,
     session_sql,
+    stream_name,
 )
 from bedplate.kernel.rows import Make
 from bedplate.kernel.settings import Settings
@@ -152,7 +153,7 @@ class BlockingLeaf:
         self, connection: Any, statement: Statement, make: Make
     ) -> AsyncIterator[list[Any]]:
         """Yield rows in blocks, read as they are wanted, from a server-side cursor."""
-        name = "bedplate_stream"
+        name = stream_name()
         self.round_trips += 1
         declare = f"DECLARE {name} NO SCROLL CURSOR FOR ".encode() + statement[0]
         RawCursor(connection).execute(declare, statement[1])

@@ -8,6 +8,7 @@ suspends, which is what lets one body of code serve both worlds.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,6 +154,14 @@ def make_factory(make: Make) -> Callable[[Any], Make]:
     return lambda cursor: make
 
 
+_streams = itertools.count(1)
+
+
+def stream_name() -> str:
+    """Return a new cursor's name: one transaction may read several streams at a time."""
+    return f"bedplate_stream_{next(_streams)}"
+
+
 def affected(cursor: Any) -> int:
     """Return how many rows a statement touched; 0 where the server does not say."""
     count: int = cursor.rowcount
@@ -249,7 +258,7 @@ class AsyncLeaf:
         self, connection: Any, statement: Statement, make: Make
     ) -> AsyncIterator[list[Any]]:
         """Yield rows in blocks, read as they are wanted, from a server-side cursor."""
-        name = "bedplate_stream"
+        name = stream_name()
         await AsyncRawCursor(connection).execute(
             f"DECLARE {name} NO SCROLL CURSOR FOR ".encode() + statement[0], statement[1]
         )
