@@ -6,22 +6,23 @@ that `rows` and `relations` build from what was selected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import FromClause, Select, inspect
 from sqlalchemy.orm import Mapper, with_loader_criteria
 
 from bedplate.kernel.columns import SoftDeleted
 from bedplate.kernel.dialect import BoundDialect
-from bedplate.kernel.errors import FieldUnknown, UsageError
+from bedplate.kernel.errors import FieldInvalid, FieldUnknown, UsageError
 from bedplate.kernel.model import Model
 from bedplate.kernel.relations import Included, bound_attributes, lateral, result_process
 from bedplate.kernel.rows import (
     Make,
     composed,
     instance_maker,
+    optional_maker,
     plain_tuple_maker,
     relation_setter,
     scalar_maker,
@@ -71,12 +72,21 @@ class Plan:
     def _bind_expanding(self, given: Mapping[str, Any]) -> tuple[bytes, list[Any]]:
         """Write out an IN (…) for as many values as were given."""
         values: dict[str, Any] = {}
+        if not self.compiled.binds.keys() >= given.keys():
+            raise self._mismatch(given)
         for name, bind, convert in self._slots:
             if name not in given and bind.required:
                 raise self._mismatch(given)
             value = given.get(name, bind.effective_value)
             if bind.expanding:
-                values[name] = [item if item is None else convert(item) for item in value]
+                if not isinstance(value, Collection) or isinstance(value, (str, bytes)):
+                    raise FieldInvalid(
+                        f"{bind._orig_key or bind.key} takes a list of values, "
+                        f"not {type(value).__name__}.",
+                        "Pass a list, a tuple or a set.",
+                    )
+                items = cast("Collection[Any]", value)
+                values[name] = [item if item is None else convert(item) for item in items]
             else:
                 values[name] = value if value is None else convert(value)
         state = self.compiled._process_parameters_for_postcompile(values)
@@ -189,6 +199,15 @@ class _Selected:
         ]
         return len(keys), instance_maker(self.mapper, keys, processes)
 
+    def optional_part(self, dialect: BoundDialect) -> tuple[int, Make]:
+        """Return the same for a row in which an outer join may have found nothing: None then."""
+        width, make = self.part(dialect)
+        if self.mapper is None:
+            return width, make
+        keys = bound_attributes(self.mapper, dialect)
+        primary = self.mapper.get_property_by_column(self.mapper.primary_key[0]).key
+        return width, optional_maker(make, keys.index(primary))
+
 
 def _is_table(expression: object) -> bool:
     return isinstance(expression, FromClause)
@@ -223,7 +242,7 @@ def _maker(selected: list[_Selected], compiled: Any, dialect: BoundDialect) -> M
         return selected[0].part(dialect)[1]
     if all(part.mapper is None for part in selected):
         return plain_tuple_maker([result_process(part.type, dialect) for part in selected])
-    return tuple_maker([part.part(dialect) for part in selected])
+    return tuple_maker([part.optional_part(dialect) for part in selected])
 
 
 def _without_deleted(statement: Any, dialect: BoundDialect) -> Any:

@@ -62,6 +62,15 @@ def _identity_of(mapper: Mapper[Any]) -> Callable[[dict[str, Any]], Any]:
     return lambda loaded: (class_, tuple(loaded.get(key) for key in keys), None)
 
 
+def optional_maker(make: Make, key_position: int) -> Make:
+    """Return a maker that answers None for a row whose key is NULL, which no stored row has."""
+
+    def make_optional(values: Sequence[Any]) -> Any:
+        return None if values[key_position] is None else make(values)
+
+    return make_optional
+
+
 def relation_setter(mapper: Mapper[Any], key: str) -> Callable[[Any, Any], None]:
     """Return a function that stores a loaded relation on an instance of `mapper`."""
     if mapper.relationships[key].uselist:
