@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from bedplate.catalog import connect
-from bedplate.integrations.blocking import wait
+from bedplate.integrations.blocking import open_project, wait
 from bedplate.kernel import clock
-from bedplate.kernel.errors import UsageError
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.errors import PermissionDenied, UsageError
 from bedplate.kernel.settings import Settings
 from bedplate.kernel.transaction import Transaction
 from bedplate.modules.auth import User, create_user, users
@@ -106,6 +108,36 @@ def test_a_template_is_made_once(
     assert again.name == bedplate_template.name != other.name
     again.close()
     other.close()
+
+
+def test_a_project_with_adopted_tables_has_a_template_of_its_own(
+    bedplate_server: Server, bedplate_settings: Settings
+) -> None:
+    bound = replace(
+        bedplate_settings, bind={"users": Binding("public.User", "_id", "text", {"name": "Name"})}
+    )
+    template = Template(
+        bedplate_server,
+        bound,
+        """CREATE TABLE public."User" (_id text PRIMARY KEY, "Name" text);
+        INSERT INTO public."User" VALUES ('u1', 'Ada');""",
+    )
+    clone = template.clone()
+    project = open_project(settings=clone.settings)
+    assert [user.name for user in wait(users.list(project.db))] == ["Ada"]
+    wait(project.close())
+    template.close()
+
+
+async def test_a_clone_has_its_templates_roles(bedplate_project: Project) -> None:
+    db = bedplate_project.db
+    async with db.transaction() as tx:
+        ada = await create_user(tx, User(email=ADA))
+        await create_user(tx, User(email="eve@example.com"))
+    async with db.read(actor=ada.id, guarded=True) as reader:
+        assert [user.id for user in await users.list(reader)] == [ada.id]
+    with pytest.raises(PermissionDenied):
+        await db.run(text("TRUNCATE auth.users CASCADE"))
 
 
 def test_clones_of_a_run_that_was_killed_are_dropped(

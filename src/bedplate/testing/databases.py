@@ -31,6 +31,16 @@ TEMPLATES_MAX = 10
 BUILDING = 0x62_65_64_70_6C_61_74_65
 PURPOSE = "tests"
 
+HOST_SCHEMAS = """
+SELECT DISTINCT n.nspname FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v') AND pg_catalog.pg_get_userbyid(c.relowner) = current_user
+"""
+GRANT_HOST = """
+GRANT USAGE ON SCHEMA {0} TO {1};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {0} TO {1}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Clone:
@@ -130,8 +140,7 @@ class Template:
         roles.ensure(self._server.admin_url, name, self._server.passwords)
         owner_url = self._url("owner", name)
         if host_sql:
-            with connect(owner_url, autocommit=True, purpose=PURPOSE) as owner:
-                owner.execute(host_sql.encode())
+            self._make_host(owner_url, host_sql)
         migrate.apply(
             modules,
             owner_url=owner_url,
@@ -148,6 +157,24 @@ class Template:
         )
         for old in _databases(admin, f"{TEMPLATE}_%")[:-TEMPLATES_MAX]:
             _drop_template(admin, old)
+
+    def _make_host(self, owner_url: str, host_sql: str) -> None:
+        """Make the host's tables, which the app may use as the host's own would be."""
+        own = roles.names(self.name)
+        admin_url = make_url(self._server.admin_url).set(database=self.name)
+        with connect(
+            admin_url.render_as_string(hide_password=False), autocommit=True, purpose=PURPOSE
+        ) as admin:
+            # On PostgreSQL 15 a role that inherits nothing does not even own its database's public.
+            admin.execute(
+                sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(sql.Identifier(own.owner))
+            )
+        with connect(owner_url, autocommit=True, purpose=PURPOSE) as owner:
+            owner.execute(host_sql.encode())
+            for (schema,) in owner.execute(HOST_SCHEMAS).fetchall():
+                owner.execute(
+                    sql.SQL(GRANT_HOST).format(sql.Identifier(schema), sql.Identifier(own.app))
+                )
 
     def _drop_orphans(self) -> None:
         living = {
