@@ -10,8 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, TypeVarTuple, overload
 
+from sqlalchemy import TextClause
 from sqlalchemy.sql.base import Executable
-from sqlalchemy.sql.selectable import TypedReturnsRows
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import TextualSelect, TypedReturnsRows
 
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.errors import NotFound
@@ -24,6 +26,12 @@ R = TypeVar("R")
 A = TypeVar("A")
 B = TypeVar("B")
 Ts = TypeVarTuple("Ts")
+
+Untyped = TextClause | TextualSelect | UpdateBase
+"""Statements that do not say what they return.
+
+Selects are left out: mypy takes the overload that fits what the caller expects, and Any always does.
+"""
 
 
 class Handle(ABC):
@@ -71,7 +79,7 @@ class Handle(ABC):
         self, query: TypedReturnsRows[A, B, *Ts], /, **params: Any
     ) -> list[tuple[A, B, *Ts]]: ...
     @overload
-    async def all(self, query: Executable, /, **params: Any) -> list[Any]: ...
+    async def all(self, query: Untyped, /, **params: Any) -> list[Any]: ...
     async def all(self, query: Any, /, **params: Any) -> list[Any]:
         """Return every row. One round trip."""
         statement, make = self.prepare(query, params)
@@ -86,7 +94,7 @@ class Handle(ABC):
         self, query: TypedReturnsRows[A, B, *Ts], /, **params: Any
     ) -> tuple[A, B, *Ts] | None: ...
     @overload
-    async def first(self, query: Executable, /, **params: Any) -> Any: ...
+    async def first(self, query: Untyped, /, **params: Any) -> Any: ...
     async def first(self, query: Any, /, **params: Any) -> Any:
         """Return the first row, or None. One round trip; say LIMIT 1 where many could come."""
         statement, make = self.prepare(query, params)
@@ -102,7 +110,7 @@ class Handle(ABC):
         self, query: TypedReturnsRows[A, B, *Ts], /, **params: Any
     ) -> tuple[A, B, *Ts]: ...
     @overload
-    async def one(self, query: Executable, /, **params: Any) -> Any: ...
+    async def one(self, query: Untyped, /, **params: Any) -> Any: ...
     async def one(self, query: Any, /, **params: Any) -> Any:
         """Return the first row; raises NotFound where there is none. One round trip."""
         statement, make = self.prepare(query, params)

@@ -7,10 +7,19 @@ reading it raises an error that names the cure; nothing ever loads lazily.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, dataclass_transform
 
 from sqlalchemy import MetaData, event, inspect
-from sqlalchemy.orm import DeclarativeBase, InstanceState, MappedAsDataclass, Mapper
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    InstanceState,
+    MappedAsDataclass,
+    Mapper,
+    composite,
+    deferred,
+    mapped_column,
+    relationship,
+)
 
 from bedplate.kernel.columns import SoftDeleted, Timestamped, Versioned
 from bedplate.kernel.errors import FieldNotLoaded, RelationNotLoaded
@@ -24,6 +33,10 @@ NAMING_CONVENTION = {
 }
 
 
+# Type checkers do not inherit kw_only from a base; told this way, they refuse positional arguments.
+@dataclass_transform(
+    kw_only_default=True, field_specifiers=(mapped_column, relationship, composite, deferred)
+)
 class Model(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=False):
     """The declarative base of all modules; subclasses get a typed keyword-only constructor."""
 

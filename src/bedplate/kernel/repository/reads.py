@@ -26,6 +26,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 Field = InstrumentedAttribute
+FourOrMore = tuple[Field[Any], Field[Any], Field[Any], Field[Any], *tuple[Field[Any], ...]]
+"""Fields whose types are not told apart; fewer have the types that they have."""
 
 QUERIES_MAX = 200
 """How many compiled forms (sets of includes or columns) one repository keeps."""
@@ -75,7 +77,7 @@ class Reads(Generic[M]):
     ) -> tuple[A, B, C] | None: ...
     @overload
     async def find(
-        self, db: Handle, *where: Condition, select: tuple[Field[Any], ...]
+        self, db: Handle, *where: Condition, select: FourOrMore
     ) -> tuple[Any, ...] | None: ...
     async def find(
         self,
@@ -132,7 +134,7 @@ class Reads(Generic[M]):
         *where: Condition,
         order: Sequence[Term] = (),
         limit: int | None = None,
-        select: tuple[Field[Any], ...],
+        select: FourOrMore,
     ) -> builtins.list[tuple[Any, ...]]: ...
     async def list(
         self,
