@@ -30,7 +30,8 @@ Ts = TypeVarTuple("Ts")
 Untyped = TextClause | TextualSelect | UpdateBase
 """Statements that do not say what they return.
 
-Selects are left out: mypy takes the overload that fits what the caller expects, and Any always does.
+Selects are left out: mypy takes the overload that gives what the caller expects, and Any always
+does.
 """
 
 
