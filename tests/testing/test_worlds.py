@@ -26,7 +26,8 @@ def test_each_test_begins_with_an_empty_database(world: World) -> None:
 
 def test_the_clock_stops_on_every_connection(world: World) -> None:
     async def both(db: Database) -> tuple[object, ...]:
-        return await db.one(text("SELECT bedplate.now(), bedplate.clock()"))
+        row: tuple[object, ...] = await db.one(text("SELECT bedplate.now(), bedplate.clock()"))
+        return row
 
     moment = world.clock.set(datetime(2031, 5, 6, 7, 8, 9, 123456, tzinfo=UTC))
     for db in (world.db, world.other_db()):

@@ -170,7 +170,7 @@ def _orders() -> None:
         sa.CheckConstraint("total >= 0", name="ck_orders_total"),
     )
     op.create_index("ix_orders_customer_id", "orders", ["customer_id"], schema="shop")
-    deferred = {"deferrable": True, "initially": "DEFERRED"}
+    deferred: dict[str, Any] = {"deferrable": True, "initially": "DEFERRED"}
     _table(
         "order_lines",
         "The products of each order.",
