@@ -7,7 +7,8 @@ A thread keeps its connection, which spares Django the hand-over at each request
 
 # Django ships no types.
 # mypy: ignore-errors
-# pyright: basic, reportAttributeAccessIssue=false, reportIndexIssue=false, reportMissingImports=false
+# pyright: basic, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

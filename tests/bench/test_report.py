@@ -1,0 +1,78 @@
+"""What the bench says of figures that are known beforehand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import floors, prisma
+from bench.data import QUICK
+from bench.report import BARE, BEDPLATE, PRISMA, Report, as_json, as_markdown, as_text
+from bench.rounds import Figures, Plan
+
+
+def figures(*rates: float) -> Figures:
+    return Figures(list(rates), [1.0] * len(rates), [2.0] * len(rates))
+
+
+@pytest.fixture
+def report() -> Report:
+    return Report(
+        plan=Plan(seconds=0.3, rounds=3, bulk_rounds=3, bulk_rows=10),
+        volumes=QUICK,
+        machine={"date": "2026-01-01", "processor": "P", "cores": "2", "python": "3.11"}
+        | {"postgresql": "18.1"},
+        versions={BEDPLATE: {"bedplate": "1"}, BARE: {"psycopg": "3"}},
+        results={
+            # The machine slowed down in the third round, for both.
+            "get": {BEDPLATE: figures(90, 90, 9), BARE: figures(100, 100, 10)},
+            "page_first": {BEDPLATE: figures(100, 100, 100), BARE: figures(100, 100, 100)},
+            "page_deep": {BEDPLATE: figures(80, 80, 80), BARE: figures(10, 10, 10)},
+        },
+        absent={PRISMA: "node and npm are not installed"},
+    )
+
+
+def test_a_ratio_is_the_median_of_the_rounds_own_ratios(report: Report) -> None:
+    assert report.ratio("get", BARE) == pytest.approx(0.9)
+    assert report.ratio("get", PRISMA) is None
+
+
+def test_a_page_at_depth_is_counted_in_first_pages(report: Report) -> None:
+    assert report.depth_cost(BEDPLATE) == pytest.approx(1.25)
+    assert report.depth_cost(BARE) == pytest.approx(10)
+
+
+def test_floors_that_are_reached_say_nothing(report: Report) -> None:
+    assert floors.missed(report) == []
+
+
+def test_a_missed_floor_is_named_with_its_figure(report: Report) -> None:
+    report.results["get"][BEDPLATE] = figures(50, 50, 5)
+    report.results["page_deep"][BEDPLATE] = figures(40, 40, 40)
+    assert floors.missed(report) == [
+        "get: 0.50 of bare psycopg, at least 0.80 is asked",
+        "page at depth: 2.50 times the first, at most 2.0 is asked",
+    ]
+
+
+def test_every_form_names_the_absent_with_the_reason(report: Report) -> None:
+    for show in (as_json, as_markdown, as_text):
+        assert "node and npm are not installed" in show(report)
+
+
+def test_json_keeps_every_round(report: Report) -> None:
+    told = json.loads(as_json(report))
+    assert told["results"]["get"][BEDPLATE]["rates"] == [90, 90, 9]
+    assert told["bedplate_by_peer"]["get"][BARE] == pytest.approx(0.9)
+
+
+async def test_prisma_is_absent_without_node(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(prisma.PrismaAbsent, match="node and npm"):
+        await prisma.prepare(tmp_path)
