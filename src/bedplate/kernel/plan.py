@@ -6,16 +6,17 @@ that `rows` and `relations` build from what was selected.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import FromClause, Select, inspect
 from sqlalchemy.orm import Mapper, with_loader_criteria
+from sqlalchemy.sql.compiler import Linting
 
 from bedplate.kernel.columns import SoftDeleted
 from bedplate.kernel.dialect import BoundDialect
-from bedplate.kernel.errors import FieldInvalid, FieldUnknown, UsageError
+from bedplate.kernel.errors import FieldUnknown, UsageError
 from bedplate.kernel.model import Model
 from bedplate.kernel.relations import Included, bound_attributes, lateral, result_process
 from bedplate.kernel.rows import (
@@ -28,7 +29,7 @@ from bedplate.kernel.rows import (
     scalar_maker,
     tuple_maker,
 )
-from bedplate.kernel.values import Convert, converter
+from bedplate.kernel.values import Convert, converter, require_several
 
 
 class Plan:
@@ -79,14 +80,8 @@ class Plan:
                 raise self._mismatch(given)
             value = given.get(name, bind.effective_value)
             if bind.expanding:
-                if not isinstance(value, Collection) or isinstance(value, (str, bytes)):
-                    raise FieldInvalid(
-                        f"{bind._orig_key or bind.key} takes a list of values, "
-                        f"not {type(value).__name__}.",
-                        "Pass a list, a tuple or a set.",
-                    )
-                items = cast("Collection[Any]", value)
-                values[name] = [item if item is None else convert(item) for item in items]
+                require_several(value, bind._orig_key or bind.key)
+                values[name] = [item if item is None else convert(item) for item in value]
             else:
                 values[name] = value if value is None else convert(value)
         state = self.compiled._process_parameters_for_postcompile(values)
@@ -129,6 +124,8 @@ class Wanted:
     returns: type[Any] | None = None
 
 
+_LINTING = Linting.COLLECT_CARTESIAN_PRODUCTS
+
 PLAIN = Wanted()
 """Nothing beside the rows themselves; soft-deleted ones left out."""
 
@@ -149,13 +146,28 @@ def compile_plan(
         statement = statement.add_columns(*(relation.column for relation in relations))
     if not wanted.deleted:
         statement = _without_deleted(statement, dialect)
-    compiled = statement.compile(dialect=dialect, cache_key=cache_key)
+    compiled = statement.compile(dialect=dialect, cache_key=cache_key, linting=_LINTING)
+    _refuse_cross_product(compiled)
     if relations:
         mapper: Mapper[Any] = selected[0].mapper
         parts = [selected[0].part(dialect), *((1, relation.make) for relation in relations)]
         setters = [relation_setter(mapper, relation.key) for relation in relations]
         return Plan(compiled, dialect, composed(parts, setters))
     return Plan(compiled, dialect, _maker(selected, compiled, dialect))
+
+
+def _refuse_cross_product(compiled: Any) -> None:
+    """Refuse a condition on a model that nothing joins: it would multiply the rows."""
+    linter: Any = compiled.from_linter
+    if linter is None:
+        return
+    apart, start = linter.lint()
+    if apart:
+        names = ", ".join(sorted(linter.froms[one] for one in {*apart, start}))
+        raise UsageError(
+            f"The query reads {names} with nothing that joins them.",
+            "Join them, with sqlalchemy.true() where every pair is wanted.",
+        )
 
 
 def returning(statement: Any, model: type[Any], dialect: BoundDialect) -> Any:

@@ -86,6 +86,12 @@ def _node(parent: Any, wanted: Included, dialect: BoundDialect) -> _Node:
     relation: Any = named.property
     if not hasattr(relation, "mapper"):
         raise FieldUnknown(f"{spec.relation} is not a relation.", "Include relations only.")
+    owner: Mapper[Any] = inspect(parent).mapper
+    if not owner.isa(relation.parent):
+        raise FieldUnknown(
+            f"{spec.relation} is not a relation of {owner.class_.__name__}.",
+            "Include it within an Include of the relation that leads there.",
+        )
     many = bool(relation.uselist)
     mapper: Mapper[Any] = relation.mapper
     target: Any = aliased(mapper.class_)

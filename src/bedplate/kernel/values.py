@@ -7,7 +7,7 @@ word), and never with the field's name before anything was sent.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -61,6 +61,12 @@ _PLAIN: tuple[tuple[type[Any], tuple[type[Any], ...], tuple[type[Any], ...]], ..
     (types.LargeBinary, (bytes, bytearray, memoryview), ()),
     (types.String, (str,), ()),
 )
+
+
+def require_several(value: object, place: str) -> None:
+    """Refuse what is not several values, a string above all; raises FieldInvalid."""
+    if not isinstance(value, Collection) or isinstance(value, (str, bytes)):
+        raise _wrong(place, value, "a list of values")
 
 
 def _decorates(type_: Any) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, update
+from sqlalchemy import ClauseElement, bindparam, delete, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from bedplate.kernel import clock
 from bedplate.kernel.database import Database, Writer
-from bedplate.kernel.errors import NotFound, StaleVersion, UsageError
+from bedplate.kernel.errors import FieldUnknown, NotFound, StaleVersion, UsageError
 from bedplate.kernel.fields import Assignment, RowKey
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.inserts import Defaults, Loading, insert_statement
@@ -68,7 +68,7 @@ class Repository(Reads[M]):
         Ids and defaults are added and every value is checked; nothing is stored when one is wrong.
         Raises FieldInvalid with the row's number.
         """
-        return await self._load(db, tuple(field.key for field in fields), rows)
+        return await self._load(db, tuple(self._own(field) for field in fields), rows)
 
     async def update(
         self, db: Writer, key: RowKey, *changes: Assignment, version: int | None = None
@@ -80,11 +80,13 @@ class Repository(Reads[M]):
         """
         if not changes:
             raise UsageError("update() was given nothing to change.", "Pass assign(field, value).")
-        values: dict[Any, Any] = {change.field.key: change.value for change in changes}
-        if is_versioned(self.model):
-            values["version"] = self._column("version") + 1
+        values = {self._own(change.field): _sent(change) for change in changes}
         statement = self._changed(db, values).where(self._is(key))
         if version is not None:
+            if not is_versioned(self.model):
+                raise UsageError(
+                    f"{self.model.__name__} has no version to compare.", "Declare it Versioned."
+                )
             statement = statement.where(self._column("version") == version)
         rows = await self._rows(db, statement.returning(self.model), (), None)
         if not rows and version is not None:
@@ -131,6 +133,8 @@ class Repository(Reads[M]):
         }
         if is_timestamped(self.model):
             changed["updated_at"] = clock.sql_now()
+        if is_versioned(self.model):
+            changed["version"] = statement.table.c.version + 1
         primary = self._mapper.primary_key[0].name
         living = is_soft_deleted(self.model) and set(kept) != {f.key for f in self._primary()}
         statement = statement.on_conflict_do_update(
@@ -147,6 +151,16 @@ class Repository(Reads[M]):
             raise NotFound(f"No {self.model.__name__} has this key.")
         row: M = rows[0]
         return row
+
+    def _own(self, field: Any) -> str:
+        """Return the name of a column's field; raises FieldUnknown for anything else."""
+        key: str = getattr(field, "key", "")
+        if key not in self._mapper.column_attrs or self._column(key) is not field:
+            raise FieldUnknown(
+                f"{field} is not a column of {self.model.__name__}.",
+                f"Pass one of its fields, as in {self.model.__name__}.{self._primary()[0].key}.",
+            )
+        return key
 
     def _column(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -179,7 +193,16 @@ class Repository(Reads[M]):
     def _changed(self, db: Handle, values: dict[str, Any]) -> Any:
         if is_timestamped(self.model) and "updated_at" not in values and self._is_ours(db):
             values["updated_at"] = clock.sql_now()
+        if is_versioned(self.model) and "version" not in values:
+            values["version"] = self._column("version") + 1
         return update(self.model).values(values)
 
     def _is_ours(self, db: Handle) -> bool:
         return db.dialect.binding_of(self._mapper.local_table) is None
+
+
+def _sent(change: Assignment) -> Any:
+    """Return SQL as it is, and a value under its field's name and type."""
+    if hasattr(change.value, "__clause_element__") or isinstance(change.value, ClauseElement):
+        return change.value
+    return bindparam(change.field.key, change.value, type_=change.field.type, unique=True)
