@@ -80,6 +80,7 @@ def as_json(report: Report) -> str:
             "bedplate_by_peer": ratios,
             "depth_cost": {name: report.depth_cost(name) for name in report.contestants},
             "startup_seconds": report.startup_seconds,
+            "table": as_markdown(report).splitlines(),
         },
         indent=2,
     )

@@ -12,6 +12,22 @@ from bedplate.testing import Clone, FrozenClock
 from tests.world import World
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="run the large numbers too, and write what they showed under docs/proofs",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        large = pytest.mark.skip(reason="a large number: run with --full")
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(large)
+
+
 @pytest.fixture(scope="session")
 def bedplate_settings() -> Settings:
     return replace(load(), modules=("auth", "tests.shop"))
