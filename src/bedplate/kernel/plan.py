@@ -158,7 +158,8 @@ def compile_plan(
 
 def _refuse_cross_product(compiled: Any) -> None:
     """Refuse a condition on a model that nothing joins: it would multiply the rows."""
-    linter: Any = compiled.from_linter
+    # A statement without FROM has nothing to lint, and then no such attribute.
+    linter: Any = getattr(compiled, "from_linter", None)
     if linter is None:
         return
     apart, start = linter.lint()
