@@ -48,8 +48,8 @@ def app(
     pytester: pytest.Pytester, bedplate_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.Pytester:
     monkeypatch.setenv("BEDPLATE_TEST_DATABASE_URL", bedplate_server.admin_url)
-    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
     pytester.makefile(".toml", bedplate='modules = ["auth"]')
+    pytester.makeini("[pytest]\npythonpath = .")
     pytester.makepyfile(commits=COMMITS)
     return pytester
 

@@ -48,7 +48,7 @@ class Factories:
         """Insert the parents that wait, and then these rows; return them as the database has them.
 
         All of them or none. One statement each, and not COPY, which returns nothing and does not
-        go past row-level security: a thousand rows take about half a second.
+        go past row-level security: a thousand rows take less than a second.
         """
         if isinstance(db, Database):
             async with db.transaction() as tx:
