@@ -18,7 +18,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from bedplate.kernel.errors import UsageError
+from bedplate.kernel.errors import HandleClosed, UsageError
 
 _engines: dict[str, AsyncEngine] = {}
 """One initialised engine per address: its dialect has learnt the server's version and types."""
@@ -100,13 +100,32 @@ async def _lend(*_: Any, **__: Any) -> Any:
     return _lent.get()
 
 
-async def driver_connection(session: AsyncSession) -> Any:
-    """Return the psycopg connection under a session; raises UsageError for other drivers."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection: Any = raw.driver_connection
-    if not type(connection).__module__.startswith("psycopg"):
-        raise UsageError(
-            "The session does not run on psycopg.",
-            "Create its engine with the URL scheme postgresql+psycopg.",
-        )
-    return connection
+class Joined:
+    """A session's transaction that a handle of ours has joined; the session's owner ends it."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+        self._transaction: Any = None
+
+    async def connection(self) -> Any:
+        """Return the psycopg connection, with every savepoint that the session has begun.
+
+        Asked before each statement: begin_nested() sends its SAVEPOINT only when the session next
+        uses its connection, and once the session has committed, the connection is somebody else's.
+        Raises HandleClosed then, and UsageError for other drivers than psycopg.
+        """
+        current = self._session.sync_session.get_transaction()
+        if self._transaction is not None and current is not self._transaction:
+            raise HandleClosed(
+                "The SQLAlchemy session has ended the transaction that this handle had joined.",
+                "Join its next one with db.over(session).",
+            )
+        raw = await (await self._session.connection()).get_raw_connection()
+        connection: Any = raw.driver_connection
+        if not type(connection).__module__.startswith("psycopg"):
+            raise UsageError(
+                "The session does not run on psycopg.",
+                "Create its engine with the URL scheme postgresql+psycopg.",
+            )
+        self._transaction = self._session.sync_session.get_transaction()
+        return connection

@@ -23,7 +23,7 @@ from bedplate.kernel.events import Event
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.pool import Statement
 from bedplate.kernel.rows import Make
-from bedplate.kernel.sessions import driver_connection, joined_session
+from bedplate.kernel.sessions import Joined, joined_session
 from bedplate.kernel.sqlstates import translate
 from bedplate.kernel.telemetry import logger
 
@@ -209,7 +209,7 @@ class Transaction(Unit):
         super().__init__(database, context, guarded=guarded)
         self._hooks: list[Hook] = []
         self._savepoints = 0
-        self._joined = False
+        self._joined: Joined | None = None
 
     @classmethod
     async def over(cls, session: AsyncSession, database: Database, context: Context) -> Transaction:
@@ -218,11 +218,27 @@ class Transaction(Unit):
         The session's owner commits; `after_commit` is refused, because we would not know.
         """
         tx = cls(database, context, guarded=False)
-        tx._connection = await driver_connection(session)
-        tx._joined = tx._is_open = True
+        tx._joined = Joined(session)
+        tx._connection = await tx._joined.connection()
+        tx._is_open = True
         for statement in tx._opening()[1:]:
             await tx.execute(statement)
         return tx
+
+    async def _run(self, statement: Statement, make: Make | None) -> Any:
+        if self._joined is not None:
+            await self._follow(self._joined)
+        return await super()._run(statement, make)
+
+    async def connection(self) -> Any:
+        """Return the driver's connection, begun. For what only the driver can do."""
+        if self._joined is not None:
+            await self._follow(self._joined)
+        return await super().connection()
+
+    async def _follow(self, joined: Joined) -> None:
+        self._require_open()
+        self._connection = await joined.connection()
 
     async def emit(self, event: Event) -> None:
         """Tell the project's subscribers, inside this transaction."""
@@ -230,7 +246,7 @@ class Transaction(Unit):
 
     def after_commit(self, hook: Hook) -> None:
         """Run `hook` once this transaction is committed; never after a rollback."""
-        if self._joined:
+        if self._joined is not None:
             raise errors.UsageError(
                 "This transaction is committed by an SQLAlchemy session, out of our sight.",
                 "Use SQLAlchemy's after_commit event on that session.",
@@ -258,7 +274,7 @@ class Transaction(Unit):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._joined:
+        if self._joined is not None:
             self._is_open, self._over, self._connection = False, True, None
             return
         await super().__aexit__(kind, error, traceback)
