@@ -21,7 +21,7 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format
 from sqlalchemy import ColumnElement, Select, Text, cast, func, inspect, select, types
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, aliased
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
 
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.errors import FieldUnknown, UsageError
@@ -184,7 +184,8 @@ _NATIVE: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
 def carrier(attribute: Any, dialect: BoundDialect) -> Carrier:
     """Choose how a column travels: as JSON where that is exact, else as PostgreSQL's text."""
     type_: TypeEngine[Any] = attribute.type
-    implementation = type_.load_dialect_impl(dialect) if isinstance(type_, TypeDecorator) else type_
+    decorated: Any = type_
+    implementation = decorated.load_dialect_impl(dialect) if is_decorator(type_) else type_
     process = result_process(type_, dialect)
     native = _native(implementation)
     if native is None:

@@ -10,7 +10,7 @@ import enum
 import re
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Dialect, Enum, Numeric, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, DateTime, Dialect, Enum, Interval, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -46,7 +46,8 @@ def is_array(type_: object) -> bool:
 
 def is_decorator(type_: object) -> bool:
     """Tell whether a column type chooses or changes another one."""
-    return isinstance(type_, TypeDecorator)
+    # SQLAlchemy's Interval is one for the sake of databases that have no intervals.
+    return isinstance(type_, TypeDecorator) and not isinstance(type_, Interval)
 
 
 class BoundKey(TypeDecorator[Any]):
