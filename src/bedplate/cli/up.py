@@ -94,6 +94,9 @@ def up(
         ready = _bring_up(project, out, samples)
         if detach and health is not None:
             health = _into_background(project, health, number)
+            if project.attachment is not None:
+                # Only now: had it failed, the server would be stopped with us.
+                project.attachment.keep_running()
         out.result(*_said(project, ready, health))
         if health is None or detach:
             return
@@ -119,9 +122,7 @@ def _bring_up(project: Opened, out: Output, samples: bool | None) -> Ready:
 
 
 def _into_background(project: Opened, health: HealthPort, number: int) -> HealthPort:
-    """Start `up` as a process of its own and wait until it serves."""
-    if project.attachment is not None:
-        project.attachment.keep_running()
+    """Start `up` as a process of its own and wait until it serves; raises EmbeddedError."""
     folder = project.settings.folder
     others = [health.server] if health.server else running.find(folder)
     if health.listening is not None:
