@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import RawCursor
 from psycopg_pool import ConnectionPool
-from psycopg_pool import PoolTimeout as DriverPoolTimeout
 
 from bedplate.kernel.errors import HandleClosed, Suspended
 from bedplate.kernel.pool import (
@@ -104,12 +103,12 @@ class BlockingLeaf:
             self._pool.close()
 
     async def acquire(self) -> Any:
-        """Take a connection; raises PoolTimeout after the stated wait."""
+        """Take a connection; raises PoolTimeout after the stated wait, HandleClosed at the end."""
         if self._pool is None:
             raise HandleClosed("The database is not open.", "Open the project first.")
         try:
             return self._pool.getconn()
-        except DriverPoolTimeout as error:
+        except psycopg.Error as error:
             raise translate(error) from None
 
     async def release(self, connection: Any) -> None:
@@ -171,6 +170,13 @@ class BlockingLeaf:
         with cursor.copy(sql.encode()) as copy:
             for row in rows:
                 copy.write_row(row)
+        return affected(cursor)
+
+    async def many(self, connection: Any, sql: bytes, rows: Iterable[Values]) -> int:
+        """Run one statement for each row, without waiting for one before the next is sent."""
+        self.round_trips += 1
+        cursor = RawCursor(connection)
+        cursor.executemany(sql, rows)
         return affected(cursor)
 
     async def sleep(self, seconds: float) -> None:

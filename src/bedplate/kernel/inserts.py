@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapper
 from bedplate.kernel import ids
 from bedplate.kernel.dialect import BoundDialect, host_column
 from bedplate.kernel.errors import FieldInvalid
+from bedplate.kernel.query import Query
 from bedplate.kernel.values import Convert, converter
 
 IDS_AT_ONCE = 1_000
@@ -96,7 +97,17 @@ class Loading:
         values = ((key, defaults.constants[key]) for key in constant)
         self._constants = [value if value is None else check(key)(value) for key, value in values]
         ordered = [*keys, *(["id"] if self._with_ids else []), *made, *constant]
+        self._mapper, self._dialect, self._ordered = mapper, dialect, ordered
         self.sql = f"COPY {_target(mapper, defaults, ordered, dialect)} FROM STDIN"
+
+    def insert(self) -> tuple[bytes, Callable[[Sequence[Any]], Sequence[Any]]]:
+        """Return the INSERT that does the same row by row, and what orders a row for it.
+
+        PostgreSQL refuses COPY into a table that row-level security guards.
+        """
+        plan = Query[Any](insert_statement(self._mapper, self._ordered)).plan(self._dialect)
+        places = [self._ordered.index(name) for name in plan.order]
+        return plan.sql, lambda row: [row[place] for place in places]
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
         """Yield the rows to send; raises FieldInvalid with the row's number for a wrong one."""

@@ -64,6 +64,16 @@ def is_versioned(model: type[Model]) -> bool:
     return issubclass(model, Versioned)
 
 
+GUARDED = "bedplate_guarded_by"
+"""`Table.info` key that names the column of the user whose row it is."""
+
+
+def is_guarded(model: type[Model]) -> bool:
+    """Tell whether row-level security guards the model's table (see `lines.guard`)."""
+    table: Any = mapper_of(model).local_table
+    return GUARDED in table.info
+
+
 def table_name(model: type[Model]) -> str:
     """Return `schema.table` of a model."""
     return mapper_of(model).local_table.fullname  # type: ignore[attr-defined, no-any-return]

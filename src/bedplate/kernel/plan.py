@@ -48,6 +48,11 @@ class Plan:
         )
         self.names = frozenset(name for name, bind, _ in self._slots if bind.required)
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The parameters' names in the order in which they are sent."""
+        return tuple(name for name, *_ in self._slots)
+
     def bind(self, given: Mapping[str, Any]) -> tuple[bytes, list[Any]]:
         """Return the SQL and the values to send; `given` holds every named parameter.
 

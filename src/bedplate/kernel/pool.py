@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
-from psycopg_pool import PoolTimeout as DriverPoolTimeout
 
 from bedplate.kernel import errors
 from bedplate.kernel.rows import Make
@@ -106,6 +105,10 @@ class Leaf(Protocol):
 
     async def copy(self, connection: Any, sql: str, rows: Iterable[Values]) -> int:
         """Send rows by COPY."""
+        ...
+
+    async def many(self, connection: Any, sql: bytes, rows: Iterable[Values]) -> int:
+        """Run one statement for each row."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -208,12 +211,12 @@ class AsyncLeaf:
             await self._pool.close()
 
     async def acquire(self) -> Any:
-        """Take a connection; raises PoolTimeout after the stated wait."""
+        """Take a connection; raises PoolTimeout after the stated wait, HandleClosed at the end."""
         if self._pool is None:
             raise errors.HandleClosed("The database is not open.", "Open the project first.")
         try:
             return await self._pool.getconn()
-        except DriverPoolTimeout as error:
+        except psycopg.Error as error:
             raise translate(error) from None
 
     async def release(self, connection: Any) -> None:
@@ -277,6 +280,13 @@ class AsyncLeaf:
         async with cursor.copy(sql.encode()) as copy:
             for row in rows:
                 await copy.write_row(row)
+        return affected(cursor)
+
+    async def many(self, connection: Any, sql: bytes, rows: Iterable[Values]) -> int:
+        """Run one statement for each row, without waiting for one before the next is sent."""
+        self.round_trips += 1
+        cursor = AsyncRawCursor(connection)
+        await cursor.executemany(sql, rows)
         return affected(cursor)
 
     async def sleep(self, seconds: float) -> None:

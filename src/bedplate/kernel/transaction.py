@@ -148,6 +148,14 @@ class Unit(Handle):
         except psycopg.Error as error:
             raise translate(error) from None
 
+    async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for each row, without waiting for one before the next is sent."""
+        connection = await self.connection()
+        try:
+            return await self.database.leaf.many(connection, sql, rows)
+        except psycopg.Error as error:
+            raise translate(error) from None
+
     async def session(self) -> AsyncSession:
         """Return an SQLAlchemy AsyncSession on this very transaction.
 

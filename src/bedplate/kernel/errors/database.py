@@ -57,7 +57,7 @@ class ExclusionViolation(IntegrityError):
 
 
 class DataError(DatabaseError):
-    """A value does not fit its column's type."""
+    """A value is out of range or of the wrong form for its type or operation."""
 
     code = "data"
     advice = "Correct the value's type, range or length."

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bedplate.kernel import ids
 from bedplate.kernel.columns import Identified, SoftDeleted, Timestamped
-from bedplate.kernel.model import Model
+from bedplate.kernel.model import GUARDED, Model
 from bedplate.kernel.types import enum_type, moment, user_key
 
 SCHEMA = "auth"
@@ -99,7 +99,11 @@ class User(Timestamped, SoftDeleted, Model):
         Index("uq_users_clerk_id", "clerk_id", unique=True),
         Index("uq_users_legacy_id", "legacy_id", unique=True),
         Index("ix_users_created_at", "created_at", "id"),
-        {"schema": SCHEMA, "comment": "The people who use the product."},
+        {
+            "schema": SCHEMA,
+            "comment": "The people who use the product.",
+            "info": {GUARDED: "id"},
+        },
     )
 
 
@@ -121,5 +125,9 @@ class UserPreferences(Identified, Timestamped, Model):
 
     __table_args__: Any = (
         UniqueConstraint("user_id", name="uq_user_preferences_user_id"),
-        {"schema": SCHEMA, "comment": "What each user prefers."},
+        {
+            "schema": SCHEMA,
+            "comment": "What each user prefers.",
+            "info": {GUARDED: "user_id"},
+        },
     )
