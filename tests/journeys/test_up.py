@@ -167,6 +167,14 @@ def _insert(url: str, number: int) -> set[str]:
     return acknowledged
 
 
+def test_up_may_be_stopped_as_soon_as_it_says_that_it_is_up(
+    shop: Terminal, started: list[Running]
+) -> None:
+    said_up, _ = up(shop, started)
+    assert said_up.end(signal.SIGTERM) == 0
+    assert is_gone(shop)
+
+
 def test_detach_leaves_it_running_until_down(shop: Terminal, started: list[Running]) -> None:
     said = shop.run("up", "--detach", "--port", "0", "--json").document
     assert httpx.get(said["health"]).status_code == 200

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +67,18 @@ def reserve(folder: Path, port: int) -> HealthPort:
     return HealthPort(int(listening.getsockname()[1]), listening)
 
 
-async def serve(project: Opened, health_port: HealthPort, out: Output, *, detached: bool) -> None:
-    """Run until SIGINT, SIGTERM or SIGHUP, or until `bedplate down`; then leave in order."""
+async def serve(
+    project: Opened,
+    health_port: HealthPort,
+    out: Output,
+    *,
+    detached: bool,
+    ready: Callable[[], None],
+) -> None:
+    """Run until SIGINT, SIGTERM or SIGHUP, or until `bedplate down`; then leave in order.
+
+    `ready` is called once that is so: whoever waits to be told may signal at once.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
@@ -92,6 +102,7 @@ async def serve(project: Opened, health_port: HealthPort, out: Output, *, detach
                 tasks.create_task(_answer(server, stopping))
             if project.attachment is not None:
                 tasks.create_task(_watch(project.attachment, stopping, out))
+            ready()
             await stopping.wait()
 
 

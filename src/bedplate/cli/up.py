@@ -97,11 +97,16 @@ def up(
             if project.attachment is not None:
                 # Only now: had it failed, the server would be stopped with us.
                 project.attachment.keep_running()
-        out.result(*_said(project, ready, health))
+        document, text = _said(project, ready, health)
         if health is None or detach:
+            out.result(document, text)
             return
-        out.note("Ctrl-C stops it.")
-        asyncio.run(serve(project, health, out, detached=False))
+
+        def tell() -> None:
+            out.result(document, text)
+            out.note("Ctrl-C stops it.")
+
+        asyncio.run(serve(project, health, out, detached=False, ready=tell))
 
 
 def background(context: typer.Context, port: Port = None) -> None:
@@ -110,7 +115,8 @@ def background(context: typer.Context, port: Port = None) -> None:
     settings = settings_of(context)
     health = reserve(settings.folder, settings.health_port if port is None else port)
     with opened(settings, out) as project:
-        asyncio.run(serve(project, health, out, detached=True))
+        # Its pid is in the folder by then, which is what the waiting `up` looks for.
+        asyncio.run(serve(project, health, out, detached=True, ready=lambda: None))
 
 
 def _bring_up(project: Opened, out: Output, samples: bool | None) -> Ready:
