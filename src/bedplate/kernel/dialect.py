@@ -75,7 +75,9 @@ class BoundCompiler(PGCompiler_psycopg):
 
     dialect: BoundDialect
 
-    def visit_table(self, table: Any, asfrom: bool = False, **kw: Any) -> str:  # type: ignore[override]
+    def visit_table(  # type: ignore[override]
+        self, table: Any, asfrom: bool = False, **kw: Any
+    ) -> str:
         """Render an adopted table under our name; ours as SQLAlchemy does."""
         binding = self.dialect.binding_of(table)
         if binding is None or not asfrom:
