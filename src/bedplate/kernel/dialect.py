@@ -87,8 +87,9 @@ class BoundCompiler(PGCompiler_psycopg):
         quote = self.preparer.quote
         host = f"{quote(binding.schema)}.{quote(binding.name)}"
         alias = kw.get("enclosing_alias")
-        suffix = "" if alias is not None and alias.element is table else f" AS {quote(table.name)}"
-        if self._is_target(table):
+        is_aliased = alias is not None and alias.element is table
+        suffix = "" if is_aliased else f" AS {quote(table.name)}"
+        if self._is_target(table) and not is_aliased:
             _require_writable(binding)
             return host + suffix
         columns = ", ".join(
