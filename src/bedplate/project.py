@@ -65,7 +65,7 @@ class Project:
         """
         if settings is None:
             settings = load_settings(Path(folder) if folder is not None else None)
-        modules = registry.load(settings.modules)
+        modules = registry.load(settings.modules, settings.folder)
         modules.check_bindings(settings.bind)
         attachment = None
         if settings.database_url is None:

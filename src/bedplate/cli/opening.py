@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -66,23 +65,14 @@ class Opened:
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """Read the project's settings, and let its folder's own modules be imported."""
-    settings = load(invocation(context).folder)
-    if settings.database_owner_url is not None and settings.database_url is None:
-        raise SettingsError(
-            "DATABASE_OWNER_URL is set without DATABASE_URL.",
-            "Set both, or neither to use the embedded server.",
-        )
-    # At the end, so that a file of the project's never stands in for a package that is installed.
-    if str(settings.folder) not in sys.path:
-        sys.path.append(str(settings.folder))
-    return settings
+    """Read the project's settings, of the folder that was named or the nearest upward."""
+    return load(invocation(context).folder)
 
 
 def modules_of(settings: Settings, names: tuple[str, ...] | None = None) -> Registry:
     """Import the enabled modules (or others); raises a RegistryError that names the bad line."""
     try:
-        modules = registry.load(settings.modules if names is None else names)
+        modules = registry.load(settings.modules if names is None else names, settings.folder)
     except BedplateError:
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -106,8 +107,14 @@ class Registry:
         done[name] = manifest
 
 
-def load(names: Iterable[str]) -> Registry:
-    """Import the named modules: a bare name is ours, a dotted one an import path."""
+def load(names: Iterable[str], folder: Path | None = None) -> Registry:
+    """Import the named modules: a bare name is ours, a dotted one an import path.
+
+    A project's own modules lie in its folder, from wherever the program was started.
+    """
+    # At the end, so that a file of the project's never stands in for a package that is installed.
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))
     return Registry([_manifest(name) for name in names])
 
 

@@ -152,7 +152,7 @@ def _array(item: Convert, place: str) -> Convert:
     def check(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             raise _wrong(place, value, "a list")
-        items = cast("list[Any] | tuple[Any, ...]", value)
+        items: Any = value
         return [None if one is None else item(one) for one in items]
 
     return check

@@ -70,7 +70,7 @@ class Template:
     """
 
     def __init__(self, server: Server, settings: Settings, host_sql: str = "") -> None:
-        modules = registry.load(settings.modules)
+        modules = registry.load(settings.modules, settings.folder)
         modules.check_bindings(settings.bind)
         self.name = f"{TEMPLATE}_{fingerprint(modules, settings, host_sql)}"
         self._server = server

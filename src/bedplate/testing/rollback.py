@@ -62,7 +62,9 @@ class RolledBack:
 
         maker: MakeLeaf = make
         settings = self.clone.settings
-        return database(settings, registry.load(settings.modules), self.clone.url, maker)
+        return database(
+            settings, registry.load(settings.modules, settings.folder), self.clone.url, maker
+        )
 
 
 class _OneConnection:
