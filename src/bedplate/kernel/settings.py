@@ -313,7 +313,7 @@ def load(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
             values[key] = KEYS[key](source)
     if "database_owner_url" in values and "database_url" not in values:
         raise SettingsError(
-            "database_owner_url is set without database_url.",
+            "DATABASE_OWNER_URL is set without DATABASE_URL.",
             "Set both, or neither to use the embedded server.",
         )
     return Settings(folder=place, bind=_bindings(content), test=TestSettings(**tests), **values)
