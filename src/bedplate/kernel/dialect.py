@@ -118,6 +118,7 @@ class BoundCompiler(PGCompiler_psycopg):
         """Refuse what cannot be said of an adopted table: ON CONFLICT names our columns."""
         binding = self.dialect.binding_of(insert_stmt.table)
         if binding is not None and getattr(insert_stmt, "_post_values_clause", None) is not None:
+            _require_writable(binding)
             raise UsageError(
                 f"An upsert into the adopted table {binding.table} is not possible.",
                 "Use create() or update().",

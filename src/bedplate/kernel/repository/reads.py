@@ -200,7 +200,8 @@ class Reads(Generic[M]):
 
     async def exists(self, db: Handle, *where: Condition) -> bool:
         """Tell whether any row fulfils every condition."""
-        inner = sql_exists(self._select(None).where(*where))
+        # Only the key: an adopted table may lack columns of the model.
+        inner = sql_exists(self._select(self._primary()).where(*where))
         found: bool = (await self._rows(db, select(inner), (), None))[0]
         return found
 
