@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from bedplate import Database, Include, Project, Settings, assign, equal, errors
 from bedplate.catalog import connect, read
+from bedplate.kernel import registry
 from bedplate.modules.auth import (
     User,
     UserPreferences,
@@ -20,6 +22,7 @@ from bedplate.modules.auth import (
     user_preferences,
     users,
 )
+from bedplate.operations import checks
 from bedplate.testing import Server
 from tests.journeys.adoption import HOSTS, Adopted, Host, adopted, apply, catalog_of
 
@@ -222,6 +225,32 @@ class TestReadOnly:
                 db,
                 UserPreferences(user_id=host.new_key),  # type: ignore[arg-type]
             )
+
+
+class TestTheLaws:
+    async def test_the_checks_look_at_the_hosts_users(
+        self, place: Adopted, db: Database, host: Host
+    ) -> None:
+        found = {each.id: each for each in _checked(place)}
+        assert {row["id"] for row in found["auth.E001"].rows} == set(map(str, host.keys))
+        assert found["auth.E002"].ok
+        async with db.transaction() as tx:
+            await backfill_preferences(tx)
+        assert [each for each in _checked(place) if not each.ok and not each.is_warning] == []
+
+    def test_a_law_on_a_field_that_the_host_lacks_is_left_out(self, place: Adopted) -> None:
+        binding = replace(place.host.binding, columns={})
+        without_email = replace(place.settings, bind={"users": binding})
+        found = [each.id for each in _checked(replace(place, settings=without_email))]
+        assert "auth.E001" in found
+        assert "auth.E002" not in found
+
+
+def _checked(place: Adopted) -> tuple[checks.CheckOutcome, ...]:
+    settings = place.settings
+    assert settings.database_url is not None
+    modules = registry.load(settings.modules)
+    return checks.run(modules, settings.database_url, bindings=settings.bind)
 
 
 class TestWritable:

@@ -31,7 +31,7 @@ def check(context: typer.Context, as_json: Json = False) -> int:
     """
     out = Output(as_json)
     with opened(settings_of(context), out) as project, out.working("Checking"):
-        outcomes = checks.run(project.registry, project.app_url)
+        outcomes = checks.run(project.registry, project.app_url, bindings=project.settings.bind)
     ok = all(outcome.ok or outcome.is_warning for outcome in outcomes)
     document = {"ok": ok, "checks": [asdict(outcome) for outcome in outcomes]}
     out.result(document, _text(outcomes))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select
 
 from bedplate.kernel.errors import UsageError
 
@@ -15,12 +18,14 @@ class Check:
     """One law. `id` is stable (`auth.E001`; E is an error, W a warning).
 
     `query` returns the offending rows, none when all is well; it runs in a read-only transaction.
-    `next_step` tells a person what to do about such a row. Raises UsageError for a malformed id.
+    It is SQL, or a select of fields where a project may adopt the table: such a check is left out
+    where the host's table lacks a field. `next_step` tells a person what to do about such a row.
+    Raises UsageError for a malformed id.
     """
 
     id: str
     title: str
-    query: str
+    query: str | Select[Any]
     next_step: str
 
     def __post_init__(self) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
 from bedplate.catalog import Connection, connect, read_versions
 from bedplate.kernel import sqlstates
+from bedplate.kernel.bindings import Bindings
 from bedplate.kernel.checks import Check
-from bedplate.kernel.errors import BedplateError
+from bedplate.kernel.dialect import BoundDialect
+from bedplate.kernel.errors import BedplateError, FieldNotBound
+from bedplate.kernel.pool import Statement
+from bedplate.kernel.query import Query
 from bedplate.kernel.registry import Registry
 from bedplate.operations.checks.builtin import builtin
 
@@ -46,14 +51,20 @@ class CheckOutcome:
 
 
 def run(
-    registry: Registry, url: str, *, on_check: OnCheck | None = None
+    registry: Registry,
+    url: str,
+    *,
+    bindings: Bindings | None = None,
+    on_check: OnCheck | None = None,
 ) -> tuple[CheckOutcome, ...]:
     """Run Bedplate's own checks and those of every enabled module; `on_check` hears each.
 
-    `url` is the app's: the walls are tried as the role that serves. A check that fails or cannot
-    run is an outcome. Raises DatabaseUnreachable, AuthenticationFailed or ConnectionLost.
+    `bindings` are the project's adopted tables. `url` is the app's: the walls are tried as the
+    role that serves. A check that fails or cannot run is an outcome. Raises DatabaseUnreachable,
+    AuthenticationFailed or ConnectionLost.
     """
     found: list[CheckOutcome] = []
+    dialect = BoundDialect(bindings, registry.adoptable)
 
     def keep(outcome: CheckOutcome) -> None:
         found.append(outcome)
@@ -65,10 +76,14 @@ def run(
         connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'".encode())
         keep(_current(connection, registry))
         for check in builtin([line.schema for line in registry.lines]):
-            keep(_outcome(connection, check))
+            keep(_outcome(connection, check, _statement(check, dialect)))
         for manifest in registry.ordered:
             for check in manifest.checks:
-                keep(_outcome(connection, check))
+                try:
+                    statement = _statement(check, dialect)
+                except FieldNotBound:
+                    continue  # The host's table has no such field, so there is no such law.
+                keep(_outcome(connection, check, statement))
     return tuple(found)
 
 
@@ -98,12 +113,18 @@ def _current(connection: Connection, registry: Registry) -> CheckOutcome:
     )
 
 
-def _outcome(connection: Connection, check: Check) -> CheckOutcome:
+def _statement(check: Check, dialect: BoundDialect) -> Statement:
+    if isinstance(check.query, str):
+        return check.query.encode(), ()
+    return Query[Any](check.query).plan(dialect).bind({})
+
+
+def _outcome(connection: Connection, check: Check, statement: Statement) -> CheckOutcome:
     started = time.perf_counter()
     rows: tuple[Row, ...] = ()
     problem: str | None = None
     try:
-        rows = _offending(connection, check)
+        rows = _offending(connection, statement)
     except psycopg.Error as error:
         if connection.closed:
             raise sqlstates.translate(error) from None
@@ -120,10 +141,10 @@ def _outcome(connection: Connection, check: Check) -> CheckOutcome:
     )
 
 
-def _offending(connection: Connection, check: Check) -> tuple[Row, ...]:
+def _offending(connection: Connection, statement: Statement) -> tuple[Row, ...]:
     """One row more than is shown, to tell whether there are more."""
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.execute(check.query.encode())
+    with connection.transaction(), psycopg.RawCursor(connection) as cursor:
+        cursor.execute(statement[0], statement[1])
         names = [column.name for column in cursor.description or ()]
         return tuple(
             dict(zip(names, map(_text, row), strict=True))
