@@ -45,6 +45,12 @@ class Unit(Handle):
                 "A guarded handle shows one actor's rows, and no actor is known.",
                 "Pass actor=…, or set one with acting(…).",
             )
+        if guarded and database.guarded_role is None:
+            # Going on as the app would show every row, which is what the guard is there against.
+            raise errors.UsageError(
+                "This database is used by a role that has no guarded one beside it.",
+                "Connect as <database>_app, or leave guarded=True out.",
+            )
         self.dialect = database.dialect
         self.rows_max = database.rows_max
         self.database = database
