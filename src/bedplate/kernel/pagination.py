@@ -32,6 +32,9 @@ PAGE_SIZE = 20
 PAGE_SIZE_MAX = 1_000
 """Rows of the largest page."""
 
+SHAPES_MAX = 500
+"""How many filters a process remembers written out; the oldest is forgotten first."""
+
 _SEAL_BYTES = 9
 
 
@@ -143,11 +146,30 @@ def check_size(size: int) -> None:
 def fingerprint(statement: Any, keys: Sequence[Key]) -> bytes:
     """Return what a cursor is bound to: the filter with its values, and the order."""
     digest = hashlib.blake2b(digest_size=16)
-    compiled = statement.compile()
-    digest.update(str(compiled).encode())
-    digest.update(repr(sorted(compiled.params.items())).encode())
+    shape, values = _shape(statement)
+    digest.update(shape)
+    digest.update(repr(values).encode())
     digest.update(repr([(key.name, key.descending) for key in keys]).encode())
     return digest.digest()
+
+
+_shapes: dict[Any, bytes] = {}
+"""The SQL of statements seen, by SQLAlchemy's cache key: writing one out costs most of a page."""
+
+
+def _shape(statement: Any) -> tuple[bytes, list[Any]]:
+    """Return a statement's SQL, the same in every process, and the values it carries."""
+    key = statement._generate_cache_key()
+    if key is None:
+        compiled = statement.compile()
+        return str(compiled).encode(), sorted(compiled.params.items())
+    shape = _shapes.get(key.key)
+    if shape is None:
+        shape = str(statement.compile()).encode()
+        if len(_shapes) >= SHAPES_MAX:
+            _shapes.pop(next(iter(_shapes)), None)
+        _shapes[key.key] = shape
+    return shape, [bind.effective_value for bind in key.bindparams]
 
 
 def encode(position: Position, bound_to: bytes) -> str:
