@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
 
 from bench.data import Volumes
 from bench.rounds import CLIENTS, Figures, Plan, Results, ratio
@@ -54,7 +53,7 @@ class Report:
     def depth_cost(self, name: str) -> float | None:
         """Return how many times the first page's time a contestant's page at depth takes."""
         first, deep = self.figures("page_first", name), self.figures("page_deep", name)
-        return median(first.rates) / median(deep.rates) if first and deep else None
+        return ratio(first, deep) if first and deep else None
 
 
 def as_json(report: Report) -> str:

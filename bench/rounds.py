@@ -13,6 +13,8 @@ from bench.data import Keys
 from bench.processes import CommandFailed, Worker
 
 WORKS = ("get", "relations", "page_first", "page_deep", "create")
+TURNS = (("get",), ("relations",), ("page_first", "page_deep"), ("create",))
+"""Works of one turn follow each other, so that they compare within a contestant too."""
 CLIENTS = 16
 CONNECTIONS = 16
 SAMPLE_ACCOUNTS = 20
@@ -82,20 +84,25 @@ def rotated(workers: Sequence[Worker], by: int) -> list[Worker]:
 
 async def race(workers: Sequence[Worker], plan: Plan, say: Callable[[str], None]) -> Results:
     """Run all works but the bulk load; a first turn of each warms up and is not counted."""
-    results: Results = {}
-    for work in WORKS:
-        figures = results[work] = {}
+    results: Results = {work: {} for work in WORKS}
+    for turn in TURNS:
         for number in range(plan.rounds + 1):
-            say(f"{work}: " + (f"round {number} of {plan.rounds}" if number else "warming up"))
+            at = f"round {number} of {plan.rounds}" if number else "warming up"
+            say(f"{', '.join(turn)}: {at}")
             for worker in rotated(workers, number):
-                ways = {work: worker.name}
-                if work in worker.variants:
-                    ways[f"{work}, variant"] = f"{worker.name}, {worker.variants[work]}"
-                for way, name in ways.items():
-                    stretch = await worker.ask("run", work=way, seconds=plan.seconds)
-                    if number:
-                        figures.setdefault(name, Figures()).add(stretch)
+                for work in turn:
+                    for name, way in _ways(worker, work).items():
+                        stretch = await worker.ask("run", work=way, seconds=plan.seconds)
+                        if number:
+                            results[work].setdefault(name, Figures()).add(stretch)
     return results
+
+
+def _ways(worker: Worker, work: str) -> dict[str, str]:
+    ways = {worker.name: work}
+    if work in worker.variants:
+        ways[f"{worker.name}, {worker.variants[work]}"] = f"{work}, variant"
+    return ways
 
 
 async def race_bulk(
