@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -306,7 +307,7 @@ class TestOurVerbsInTheirTransaction:
                 return Raw()
 
         class Session(AsyncSession):
-            async def connection(self, *_: object, **__: object) -> Connection:  # type: ignore[override]
+            async def connection(self, *_: Any, **__: Any) -> Any:
                 return Connection()
 
         with pytest.raises(errors.UsageError, match=r"postgresql\+psycopg"):

@@ -125,7 +125,9 @@ class Adopted:
 
 
 @contextmanager
-def adopted(server: Server, settings: Settings, host: Host) -> Iterator[Adopted]:
+def adopted(
+    server: Server, settings: Settings, host: Host, *, granted: str = "SELECT, REFERENCES"
+) -> Iterator[Adopted]:
     """Make the host's database, then do to it what `bedplate migrate apply` does."""
     with connect(server.admin_url, autocommit=True, purpose="adoption") as admin:
         name = f"adoption_{admin.info.backend_pid}_{next(_numbers)}"
@@ -140,7 +142,7 @@ def adopted(server: Server, settings: Settings, host: Host) -> Iterator[Adopted]
                 for role in ("owner", "app")
             }
             with connect(admin_url, autocommit=True, purpose="adoption") as inside:
-                _make_table(inside, host, owner_of_table, roles.names(name))
+                _make_table(inside, host, owner_of_table, roles.names(name), granted)
                 before = catalog_of(inside, host)
             made = replace(
                 settings,
@@ -187,18 +189,20 @@ def catalog_of(connection: Connection, host: Host) -> list[tuple[object, ...]]:
     return list(connection.execute(query, {"t": found[0]}).fetchall())
 
 
-def _make_table(inside: Connection, host: Host, owner: str, ours: roles.Roles) -> None:
+def _make_table(
+    inside: Connection, host: Host, owner: str, ours: roles.Roles, granted: str
+) -> None:
     schema, table = host.binding.schema, host.binding.name
     inside.execute(host.ddl.encode())
     if schema != "public":
         inside.execute(
             sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(*map(sql.Identifier, (schema, owner)))
         )
-    statement = """
-        ALTER TABLE {table} OWNER TO {owner};
-        GRANT USAGE ON SCHEMA {schema} TO {ours}, {app};
-        GRANT SELECT, REFERENCES ON {table} TO {ours};
-        GRANT SELECT ON {table} TO {app};
+    statement = f"""
+        ALTER TABLE {{table}} OWNER TO {{owner}};
+        GRANT USAGE ON SCHEMA {{schema}} TO {{ours}}, {{app}};
+        GRANT {granted} ON {{table}} TO {{ours}};
+        GRANT SELECT ON {{table}} TO {{app}};
     """
     inside.execute(
         sql.SQL(statement).format(

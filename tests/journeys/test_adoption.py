@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -64,6 +65,15 @@ async def writing(place: Adopted) -> AsyncIterator[Database]:
         admin.execute("DROP TABLE public.kept")
 
 
+def new(host: Host, **fields: Any) -> User:
+    """A user with a key of the host's type, which type checkers take for a UUID."""
+    return User(**{"id": host.new_key, **fields})
+
+
+def of(user_id: Any, last_workspace_id: str | None = None) -> UserPreferences:
+    return UserPreferences(user_id=user_id, last_workspace_id=last_workspace_id)
+
+
 class TestTheSchema:
     def test_our_foreign_keys_have_the_hosts_type_and_point_at_its_key(
         self, place: Adopted, host: Host
@@ -89,6 +99,13 @@ class TestTheSchema:
         apply(place.settings)
         with connect(place.admin_url, autocommit=True, purpose="adoption") as admin:
             assert catalog_of(admin, host) == place.before
+
+    def test_without_the_grant_the_line_says_which_one_it_needs(
+        self, bedplate_server: Server, bedplate_settings: Settings
+    ) -> None:
+        making = adopted(bedplate_server, bedplate_settings, HOSTS[0], granted="SELECT")
+        with pytest.raises(errors.MigrationFailed, match="SELECT and REFERENCES"), making:
+            pass
 
 
 class TestReads:
@@ -129,7 +146,7 @@ class TestReads:
 
     async def test_joins_aliases_and_selects_on_the_spot(self, db: Database, host: Host) -> None:
         for key in host.keys:
-            await user_preferences.create(db, UserPreferences(user_id=key))  # type: ignore[arg-type]
+            await user_preferences.create(db, of(key))
         other = aliased(User)
         pairs = await db.all(
             select(User.name, UserPreferences.user_id)
@@ -150,7 +167,7 @@ class TestReads:
     async def test_relations_both_ways(self, db: Database, host: Host) -> None:
         made = await user_preferences.create(
             db,
-            UserPreferences(user_id=host.keys[2], last_workspace_id="w1"),  # type: ignore[arg-type]
+            of(host.keys[2], "w1"),
         )
         tony = await get_user_with_data(db, host.keys[2])
         assert tony.preferences is not None
@@ -188,21 +205,21 @@ class TestReadOnly:
     async def test_no_verb_writes(self, db: Database, host: Host) -> None:
         key = host.keys[0]
         attempts = [
-            users.create(db, User(id=host.new_key, email="new@example.com")),  # type: ignore[arg-type]
-            users.create_many(db, [User(id=host.new_key, email="new@example.com")]),  # type: ignore[arg-type]
+            users.create(db, new(host, email="new@example.com")),
+            users.create_many(db, [new(host, email="new@example.com")]),
             users.load(db, (User.id, User.email), [(host.new_key, "new@example.com")]),
             users.update(db, key, assign(User.name, "Other")),
             users.delete(db, key),
             users.delete(db, key, hard=True),
             users.restore(db, key),
-            users.upsert(db, User(id=key, email="new@example.com"), on=(User.id,)),  # type: ignore[arg-type]
+            users.upsert(db, new(host, id=key, email="new@example.com"), on=(User.id,)),
         ]
         for attempt in attempts:
             with pytest.raises(errors.TableNotWritable, match="writable = true"):
                 await attempt
         async with db.transaction() as tx:
             with pytest.raises(errors.TableNotWritable):
-                await create_user(tx, User(id=host.new_key, email="new@example.com"))  # type: ignore[arg-type]
+                await create_user(tx, new(host, email="new@example.com"))
         assert (await users.get(db, key)).name == "Ada"
         assert await users.count(db) == 3
 
@@ -223,7 +240,7 @@ class TestReadOnly:
         with pytest.raises(errors.ForeignKeyViolation):
             await user_preferences.create(
                 db,
-                UserPreferences(user_id=host.new_key),  # type: ignore[arg-type]
+                of(host.new_key),
             )
 
 
@@ -257,7 +274,7 @@ class TestWritable:
     async def test_create_change_and_delete(self, writing: Database, host: Host) -> None:
         created = await users.create(
             writing,
-            User(id=host.new_key, email="new@example.com", name="New"),  # type: ignore[arg-type]
+            new(host, email="new@example.com", name="New"),
         )
         assert (created.id, created.email) == (host.new_key, "new@example.com")
         changed = await users.update(writing, host.new_key, assign(User.name, "Newer"))
@@ -274,14 +291,14 @@ class TestWritable:
         async with writing.transaction() as tx:
             created = await create_user(
                 tx,
-                User(id=host.new_key, email=" new@example.com "),  # type: ignore[arg-type]
+                new(host, email=" new@example.com "),
             )
         whole = await get_user_with_data(writing, created.id)
         assert whole.email == "new@example.com"
         assert whole.preferences is not None
 
     async def test_many_at_once(self, writing: Database, host: Host) -> None:
-        row = User(id=host.new_key, email="new@example.com")  # type: ignore[arg-type]
+        row = new(host, email="new@example.com")
         assert await users.create_many(writing, [row]) == 1
         await users.delete(writing, host.new_key)
         fields = (User.id, User.email)
@@ -294,8 +311,18 @@ class TestWritable:
         with pytest.raises(errors.FieldNotBound):
             await users.update(writing, host.keys[0], assign(User.clerk_id, "c1"))
         with pytest.raises(errors.FieldNotBound):
-            await users.create(writing, User(id=host.new_key, clerk_id="c1"))  # type: ignore[arg-type]
+            await users.create(writing, new(host, clerk_id="c1"))
+
+    async def test_a_key_is_given_where_the_hosts_are_not_uuids(
+        self, writing: Database, host: Host
+    ) -> None:
+        if host.binding.key_type == "uuid":
+            made = await users.create(writing, User(email="new@example.com"))
+            assert (await users.get(writing, made.id)).email == "new@example.com"
+        else:
+            with pytest.raises(errors.FieldInvalid, match=r"users\.id takes"):
+                await users.create(writing, User(email="new@example.com"))
 
     async def test_a_taken_address_is_told(self, writing: Database, host: Host) -> None:
         with pytest.raises(errors.UniqueViolation):
-            await users.create(writing, User(id=host.new_key, email="ada@example.com"))  # type: ignore[arg-type]
+            await users.create(writing, new(host, email="ada@example.com"))
