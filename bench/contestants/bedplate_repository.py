@@ -157,7 +157,9 @@ class BedplateRepository:
         if cursor is None:
             keys = keys_of(NEWEST, (Event.id,))
             position = Position((mark.occurred_at, mark.id), backward=False)
-            cursor = self._cursors[mark] = encode(position, fingerprint(select(Event), keys))
+            cursor = self._cursors[mark] = encode(
+                position, fingerprint(select(Event), keys, deleted=False)
+            )
         return (await EVENTS.page(self._db, order=NEWEST, size=PAGE_ROWS, at=cursor)).items
 
     async def create(self, fields: dict[str, Any]) -> Account:

@@ -19,7 +19,17 @@ import msgspec
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
-from sqlalchemy import ColumnElement, Select, Text, cast, func, inspect, select, types
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    cast,
+    func,
+    inspect,
+    literal_column,
+    select,
+    types,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Mapper, aliased
 from sqlalchemy.types import TypeEngine
 
@@ -104,7 +114,8 @@ def _node(parent: Any, wanted: Included, dialect: BoundDialect) -> _Node:
     columns = [column.expression for column in carriers] + [child.column for child in children]
     rows = (
         inner.add_columns(*(column.label(f"c{index}") for index, column in enumerate(columns)))
-        .limit(spec.limit if many else 1)
+        # Written out, not a parameter: a plan made once for every limit ignores the right index.
+        .limit(literal_column(str(int(spec.limit)) if many else "1"))
         .correlate(inspect(parent).selectable)
         .subquery()
     )
