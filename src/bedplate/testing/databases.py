@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel import registry, roles
+from bedplate.kernel.model import NAMING_CONVENTION
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.settings import Settings
 from bedplate.operations import migrate
@@ -199,7 +200,7 @@ def fingerprint(modules: Registry, settings: Settings, host_sql: str = "") -> st
             digest.update((line.folder / f"{revision}.py").read_bytes())
     for name, binding in sorted(settings.bind.items()):
         digest.update(f"{name} {binding}\n".encode())
-    digest.update(f"{host_sql}\n{clock.SQL}".encode())
+    digest.update(f"{host_sql}\n{clock.SQL}\n{NAMING_CONVENTION}".encode())
     return digest.hexdigest()[:12]
 
 

@@ -20,9 +20,16 @@ from sqlalchemy.pool import NullPool
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import MigrationFailed
 from bedplate.kernel.lines import Line, LineContext, running
+from bedplate.kernel.model import NAMING_CONVENTION
 
 # `alembic.op` is one proxy for the whole process: two threads inside revisions would swap theirs.
 _process_lock = threading.Lock()
+
+# What a revision leaves unnamed is named as the models name it. A check always has a name, which
+# the convention would only lengthen.
+_NAMES = sa.MetaData(
+    naming_convention={kind: name for kind, name in NAMING_CONVENTION.items() if kind != "ck"}
+)
 
 
 class MigrationTransaction:
@@ -64,7 +71,9 @@ def run(
     Raises MigrationFailed where the line's files do not form one, and whatever the revision raises.
     """
     module = _scripts(line)[revision].module
-    alembic_context = MigrationContext.configure(transaction.connection)
+    alembic_context = MigrationContext.configure(
+        transaction.connection, opts={"target_metadata": _NAMES}
+    )
     with _process_lock, Operations.context(alembic_context), running(context):
         if direction == "up":
             module.upgrade()
