@@ -6,6 +6,7 @@ here holds names of tables, columns and constraints, and no value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,5 +121,12 @@ def _columns(table: str, constraint: str | None, column: str | None) -> tuple[st
     rules: tuple[Any, ...] = (*declared.constraints, *declared.indexes)
     for rule in rules:
         if rule.name == constraint:
-            return tuple(part.name for part in getattr(rule, "columns", ()))
+            return tuple(part.name for part in rule.columns) or _written(rule, declared.columns)
     return ()
+
+
+def _written(rule: Any, columns: Any) -> tuple[str, ...]:
+    """Return the columns that a rule written as SQL speaks of: a check, a unique expression."""
+    parts: tuple[Any, ...] = getattr(rule, "expressions", None) or (getattr(rule, "sqltext", ""),)
+    words = set(re.findall(r"\w+", " ".join(str(part) for part in parts)))
+    return tuple(column.name for column in columns if column.name in words)

@@ -9,6 +9,7 @@ class DatabaseError(BedplateError):
     """PostgreSQL refused a statement; `sqlstate` says why."""
 
     code = "database"
+    advice = "Look the SQLSTATE up in PostgreSQL's manual (appendix A); the server's log says more."
     sqlstate: str = ""
 
 
@@ -16,6 +17,7 @@ class IntegrityError(DatabaseError):
     """A rule of the schema was broken; `constraint` and `columns` name it."""
 
     code = "integrity"
+    advice = "Correct the values; the rule is described in the data dictionary."
     constraint: str = ""
     table: str = ""
     columns: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ class RetryableError(DatabaseError):
     """Safe to run again from the start of the transaction."""
 
     code = "retryable"
+    advice = "Run the whole transaction again; db.retry() does it for you."
 
 
 class SerializationFailure(RetryableError):
