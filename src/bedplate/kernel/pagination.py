@@ -12,6 +12,7 @@ import base64
 import binascii
 import enum
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -72,18 +73,24 @@ class Key:
         """Say that the field stands after `value` in this order."""
         if self.descending != backward:
             before: ColumnElement[bool] = (
-                self.column.is_not(None) if value is None else self.column < value
+                self.column.is_not(None) if value is None else self.column < self.mark(value)
             )
             return before
         if value is None:
             return false()
-        after: ColumnElement[bool] = self.column > value
+        after: ColumnElement[bool] = self.column > self.mark(value)
         return or_(after, self.column.is_(None)) if self.nullable else after
 
     def at(self, value: Any) -> ColumnElement[bool]:
         """Say that the field is `value`, NULL included."""
-        same: ColumnElement[bool] = self.column.is_(None) if value is None else self.column == value
+        same: ColumnElement[bool] = (
+            self.column.is_(None) if value is None else self.column == self.mark(value)
+        )
         return same
+
+    def mark(self, value: Any) -> Any:
+        """Return a value to compare the field with; SQLAlchemy compares no bare True or False."""
+        return literal(value, self.column.type)
 
 
 def keys_of(order: Sequence[Term], primary: Sequence[Any]) -> tuple[Key, ...]:
@@ -120,7 +127,7 @@ def after(keys: Sequence[Key], position: Position) -> ColumnElement[bool]:
     down = {key.descending for key in keys}
     if len(down) == 1 and not any(key.nullable for key in keys):
         row: Any = tuple_(*(key.column for key in keys))
-        mark: Any = tuple_(*(_literal(k, v) for k, v in zip(keys, values, strict=True)))
+        mark: Any = tuple_(*(key.mark(value) for key, value in zip(keys, values, strict=True)))
         beyond: ColumnElement[bool] = row < mark if keys[0].descending != backward else row > mark
         return beyond
     steps: list[ColumnElement[bool]] = []
@@ -131,10 +138,6 @@ def after(keys: Sequence[Key], position: Position) -> ColumnElement[bool]:
     return and_(first, or_(*steps))
 
 
-def _literal(key: Key, value: Any) -> Any:
-    return literal(value, key.column.type)
-
-
 def check_size(size: int) -> None:
     """Refuse a page that is empty or too large."""
     if not 1 <= size <= PAGE_SIZE_MAX:
@@ -143,13 +146,13 @@ def check_size(size: int) -> None:
         )
 
 
-def fingerprint(statement: Any, keys: Sequence[Key]) -> bytes:
+def fingerprint(statement: Any, keys: Sequence[Key], *, deleted: bool) -> bytes:
     """Return what a cursor is bound to: the filter with its values, and the order."""
     digest = hashlib.blake2b(digest_size=16)
     shape, values = _shape(statement)
     digest.update(shape)
     digest.update(repr(values).encode())
-    digest.update(repr([(key.name, key.descending) for key in keys]).encode())
+    digest.update(repr((deleted, [(key.name, key.descending) for key in keys])).encode())
     return digest.digest()
 
 
@@ -174,9 +177,8 @@ def _shape(statement: Any) -> tuple[bytes, list[Any]]:
 
 def encode(position: Position, bound_to: bytes) -> str:
     """Return the cursor of a position: opaque text, safe in a URL."""
-    values = [v.name if isinstance(v, enum.Enum) else v for v in position.values]
-    body = msgspec.json.encode([position.backward, *values])
-    return base64.urlsafe_b64encode(_seal(body, bound_to) + body).decode().rstrip("=")
+    body = msgspec.json.encode([position.backward, *map(_sent, position.values)])
+    return _text(_seal(body, bound_to) + body)
 
 
 def decode(cursor: str, keys: Sequence[Key], bound_to: bytes) -> Position:
@@ -184,7 +186,8 @@ def decode(cursor: str, keys: Sequence[Key], bound_to: bytes) -> Position:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         seal, body = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
-        if seal != _seal(body, bound_to):
+        # Base64 has several spellings of some bytes; a cursor has only the one it was given.
+        if seal != _seal(body, bound_to) or cursor != _text(raw):
             raise ValueError("seal")
         backward, *values = msgspec.json.decode(body)
         converted = [_value(key, value) for key, value in zip(keys, values, strict=True)]
@@ -193,6 +196,17 @@ def decode(cursor: str, keys: Sequence[Key], bound_to: bytes) -> Position:
             "The page cursor is damaged, or belongs to another query, filter or order."
         ) from None
     return Position(tuple(converted), bool(backward))
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _sent(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.name
+    # JSON has no NaN and no infinity; as null they would stand where NULL does.
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _value(key: Key, value: Any) -> Any:

@@ -176,7 +176,7 @@ class Reads(Generic[M]):
         pagination.check_size(size)
         base = self._select(None).where(*where)
         keys = pagination.keys_of(order, self._primary())
-        bound_to = pagination.fingerprint(base, keys)
+        bound_to = pagination.fingerprint(base, keys, deleted=self._deleted)
         position = None if at is None else pagination.decode(at, keys, bound_to)
         backward = position is not None and position.backward
         statement = base if position is None else base.where(pagination.after(keys, position))
