@@ -7,12 +7,20 @@ import copy
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy import exists as sql_exists
 from sqlalchemy.orm import InstrumentedAttribute
 
 from bedplate.kernel import pagination
-from bedplate.kernel.errors import LimitExceeded, NotFound
+from bedplate.kernel.errors import FieldUnknown, LimitExceeded, NotFound
 from bedplate.kernel.fields import Condition, RowKey, Term
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.model import Model, mapper_of
@@ -87,7 +95,7 @@ class Reads(Generic[M]):
         select: tuple[Field[Any], ...] | None = None,
     ) -> Any:
         """Return one row that fulfils every condition, or None; fields only with `select=`."""
-        statement = self._select(select).where(*where).limit(1)
+        statement = self._select(select).where(*where).limit(_rows_limit(1))
         rows = await self._rows(db, statement, include, select)
         return rows[0] if rows else None
 
@@ -150,7 +158,7 @@ class Reads(Generic[M]):
         Without `limit`, more than `rows_max` rows raise LimitExceeded rather than fill the memory.
         """
         most = db.rows_max + 1 if limit is None else limit
-        statement = self._select(select).where(*where).order_by(*order).limit(most)
+        statement = self._select(select).where(*where).order_by(*order).limit(_rows_limit(most))
         rows = await self._rows(db, statement, include, select)
         if limit is None and len(rows) > db.rows_max:
             raise LimitExceeded(
@@ -180,7 +188,8 @@ class Reads(Generic[M]):
         position = None if at is None else pagination.decode(at, keys, bound_to)
         backward = position is not None and position.backward
         statement = base if position is None else base.where(pagination.after(keys, position))
-        statement = statement.order_by(*(key.ordered(backward) for key in keys)).limit(size + 1)
+        ordered = statement.order_by(*(key.ordered(backward) for key in keys))
+        statement = ordered.limit(_rows_limit(size + 1))
         rows: builtins.list[M] = await self._rows(db, statement, include, None)
         more, rows = len(rows) > size, rows[:size]
         if backward:
@@ -243,7 +252,22 @@ class Reads(Generic[M]):
         same: Condition = field == bindparam("key", key, type_=field.type)
         return same
 
+    def _own(self, field: Any) -> str:
+        """Return the name of a column's field; raises FieldUnknown for anything else."""
+        key: str = getattr(field, "key", "")
+        if key not in self._mapper.column_attrs or self._column(key) is not field:
+            raise FieldUnknown(
+                f"{field} is not a column of {self.model.__name__}.",
+                f"Pass one of its fields, as in {self.model.__name__}.{self._primary()[0].key}.",
+            )
+        return key
+
+    def _column(self, name: str) -> Any:
+        return getattr(self.model, name)
+
     def _select(self, fields: tuple[Field[Any], ...] | None) -> Select[Any]:
+        for field in fields or ():
+            self._own(field)
         chosen: Any = (self.model,) if fields is None else fields
         statement: Any = select(*chosen)
         return cast("Select[Any]", statement)
@@ -259,3 +283,8 @@ class Reads(Generic[M]):
         rows = await db.fetch(prepared, make)
         # A query of one thing yields that thing; select= promises tuples, also of one.
         return [(row,) for row in rows] if fields is not None and len(fields) == 1 else rows
+
+
+def _rows_limit(rows: int) -> ColumnElement[int]:
+    """Return a limit that is written out: PostgreSQL would plan a parameter's anew every time."""
+    return literal_column(str(int(rows)), Integer)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from bedplate.kernel import clock
 from bedplate.kernel.database import Database, Writer
-from bedplate.kernel.errors import FieldUnknown, NotFound, StaleVersion, UsageError
+from bedplate.kernel.errors import NotFound, StaleVersion, UsageError
 from bedplate.kernel.fields import Assignment, RowKey
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.inserts import Defaults, Loading, insert_statement
@@ -152,19 +152,6 @@ class Repository(Reads[M]):
             raise NotFound(f"No {self.model.__name__} has this key.")
         row: M = rows[0]
         return row
-
-    def _own(self, field: Any) -> str:
-        """Return the name of a column's field; raises FieldUnknown for anything else."""
-        key: str = getattr(field, "key", "")
-        if key not in self._mapper.column_attrs or self._column(key) is not field:
-            raise FieldUnknown(
-                f"{field} is not a column of {self.model.__name__}.",
-                f"Pass one of its fields, as in {self.model.__name__}.{self._primary()[0].key}.",
-            )
-        return key
-
-    def _column(self, name: str) -> Any:
-        return getattr(self.model, name)
 
     def _defaults(self) -> Defaults:
         if self._defaults_made is None:
