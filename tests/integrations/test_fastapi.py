@@ -16,7 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from sqlalchemy import func, select, text
 from starlette.responses import Response
@@ -258,6 +258,24 @@ async def test_lifespan_opens_the_folders_project_and_closes_it(
         assert told["ip"] == "127.0.0.1"
     with pytest.raises(errors.HandleClosed):
         await users.count(app.state.bedplate.db)
+
+
+async def test_work_after_the_response_needs_a_transaction_of_its_own(
+    app: FastAPI, client: httpx.AsyncClient, db: Database
+) -> None:
+    async def later(tx: Transaction) -> None:
+        with pytest.raises(errors.HandleClosed):
+            await users.count(tx)
+        async with db.transaction() as own:
+            await create_user(own, User(email="grace@example.com"))
+
+    @app.post("/later")
+    async def answer(tx: Tx, tasks: BackgroundTasks) -> None:
+        await create_user(tx, User(email="ada@example.com"))
+        tasks.add_task(later, tx)
+
+    assert (await client.post("/later")).status_code == 200
+    assert await users.count(db) == 2
 
 
 @pytest.mark.parametrize(
