@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Mapper, attributes
+from sqlalchemy.orm.base import DEFAULT_STATE_ATTR
 
 Make = Callable[[Sequence[Any]], Any]
 """From one row of values to what the caller gets."""
@@ -28,7 +29,6 @@ def instance_maker(
     """
     manager: Any = mapper.class_manager
     new_state: Callable[..., Any] = manager._state_constructor
-    set_state: Callable[..., Any] = manager._state_setter
     class_: Any = mapper.class_
     new: Callable[[Any], Any] = class_.__new__
     identity = _identity_of(mapper)
@@ -36,12 +36,13 @@ def instance_maker(
     absent = frozenset(mapper.column_attrs.keys()) - set(fields)
     todo = tuple(processes)
 
+    # Runs once for every row read: what can be looked up beforehand, is.
     def make(values: Sequence[Any]) -> Any:
         instance = new(class_)
         state = new_state(instance, manager)
-        set_state(instance, state)
         loaded = instance.__dict__
-        loaded.update(zip(fields, values, strict=True))
+        loaded[DEFAULT_STATE_ATTR] = state
+        loaded.update(zip(fields, values))  # noqa: B905  A plan selects as many values.
         for key, process in todo:
             loaded[key] = process(loaded[key])
         # A key makes the instance "detached" to SQLAlchemy: merge() and inspect() know the row.
