@@ -61,8 +61,7 @@ async def backfill_preferences(tx: Transaction) -> Backfilled:
             for new_id, user_id in zip(ids.many(len(lacking)), lacking, strict=True)
         ]
         # Another backfill may run at the same time: whoever comes second finds the row there.
-        await tx.run(insert(UserPreferences).values(rows).on_conflict_do_nothing())
-        total += len(rows)
+        total += await tx.run(insert(UserPreferences).values(rows).on_conflict_do_nothing())
     return Backfilled(total)
 
 

@@ -18,6 +18,8 @@ BY_CLERK_ID = Query(select(User).where(User.clerk_id == bindparam("clerk_id")))
 WITHOUT_PREFERENCES = Query(
     select(User.id)
     .where(~select(UserPreferences.id).where(UserPreferences.user_id == User.id).exists())
+    # In one order, so that two backfills at a time never wait for each other in a circle.
+    .order_by(User.id)
     .limit(bindparam("limit"))
 )
 
