@@ -13,6 +13,7 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 import uvicorn
@@ -64,8 +65,11 @@ def application() -> FastAPI:
 
     @app.post("/lost", status_code=201)
     async def lose_the_connection(tx: Tx) -> None:
-        await tx.run(select(func.set_config("idle_in_transaction_session_timeout", "20ms", True)))
-        await asyncio.sleep(0.2)
+        await doomed(tx)
+        backend = await tx.one(select(func.pg_backend_pid()))
+        url = tx.database.url
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as other:
+            await other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
 
     @app.post("/users/{email}", status_code=201)
     async def register(email: str, tx: Tx, outcome: str = "fine") -> UUID:

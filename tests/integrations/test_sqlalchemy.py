@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import selectinload
 
 from bedplate import Database, Repository, acting, assign, equal, errors
+from bedplate.integrations.blocking import open_project, wait
 from bedplate.modules.auth import User, UserPreferences, create_user, user_preferences, users
 from bedplate.testing import Clone
 from tests.shop import Product
@@ -166,6 +167,20 @@ class TestSessionInOurTransaction:
             session = await tx.session()
             actor = await session.scalar(text("SELECT current_setting('bedplate.actor', true)"))
         assert actor == "somebody"
+
+
+def test_a_sync_host_is_told_that_sessions_are_async(bedplate_clone: Clone) -> None:
+    project = open_project(settings=bedplate_clone.settings)
+
+    async def work() -> None:
+        async with project.db.transaction() as tx:
+            await users.create(tx, User(email="ada@example.com"))
+            await tx.session()
+
+    with pytest.raises(errors.UsageError, match="async only"):
+        wait(work())
+    assert wait(users.count(project.db)) == 0
+    wait(project.close())
 
 
 class TestAdvancedAlchemy:

@@ -56,6 +56,11 @@ registry.register("postgresql.bedplate_lent", __name__, "LentDialect")
 @asynccontextmanager
 async def joined_session(connection: Any, url: str) -> AsyncGenerator[AsyncSession]:
     """Yield an AsyncSession on a psycopg connection that is in a transaction of ours."""
+    if not isinstance(connection, psycopg.AsyncConnection):
+        raise UsageError(
+            "SQLAlchemy's sessions on our transactions are async only.",
+            "Open the project with Project.open() in an event loop.",
+        )
     engine = await _engine(url)
     token = _lent.set(connection)
     try:
