@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql.psycopg import (
     PGIdentifierPreparer_psycopg,
 )
 
+from bedplate.kernel import soft_delete
 from bedplate.kernel.bindings import Binding, Bindings
 from bedplate.kernel.errors import FieldNotBound, TableNotWritable, UsageError
 
@@ -126,6 +127,33 @@ class BoundCompiler(PGCompiler_psycopg):
         plain: Any = getattr(super(), "visit_insert")  # noqa: B009
         rendered: str = plain(insert_stmt, *args, **kw)
         return rendered
+
+    def visit_select(self, select_stmt: Any, *args: Any, **kw: Any) -> str:
+        """Leave out deleted rows where SQLAlchemy's loader criteria do not reach."""
+        if self._is_living():
+            select_stmt = soft_delete.living_select(select_stmt, self.dialect)
+        plain: Any = getattr(super(), "visit_select")  # noqa: B009
+        rendered: str = plain(select_stmt, *args, **kw)
+        return rendered
+
+    def visit_update(self, update_stmt: Any, *args: Any, **kw: Any) -> str:
+        """Join no deleted rows in an UPDATE … FROM."""
+        if self._is_living():
+            update_stmt = soft_delete.living_write(update_stmt, self.dialect)
+        plain: Any = getattr(super(), "visit_update")  # noqa: B009
+        rendered: str = plain(update_stmt, *args, **kw)
+        return rendered
+
+    def visit_delete(self, delete_stmt: Any, *args: Any, **kw: Any) -> str:
+        """Join no deleted rows in a DELETE … USING."""
+        if self._is_living():
+            delete_stmt = soft_delete.living_write(delete_stmt, self.dialect)
+        plain: Any = getattr(super(), "visit_delete")  # noqa: B009
+        rendered: str = plain(delete_stmt, *args, **kw)
+        return rendered
+
+    def _is_living(self) -> bool:
+        return bool(self.execution_options.get(soft_delete.LIVING))
 
     def _is_target(self, table: Any) -> bool:
         statement: Any = self.statement

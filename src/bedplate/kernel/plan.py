@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import FromClause, Select, inspect
-from sqlalchemy.orm import Mapper, with_loader_criteria
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.compiler import Linting
 
-from bedplate.kernel.columns import SoftDeleted
+from bedplate.kernel import soft_delete
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.errors import FieldUnknown, UsageError
-from bedplate.kernel.model import Model
 from bedplate.kernel.relations import Included, bound_attributes, lateral, result_process
 from bedplate.kernel.rows import (
     Make,
@@ -150,7 +149,7 @@ def compile_plan(
     if relations:
         statement = statement.add_columns(*(relation.column for relation in relations))
     if not wanted.deleted:
-        statement = _without_deleted(statement, dialect)
+        statement = soft_delete.living(statement, dialect)
     compiled = statement.compile(dialect=dialect, cache_key=cache_key, linting=_LINTING)
     _refuse_cross_product(compiled)
     if relations:
@@ -261,20 +260,3 @@ def _maker(selected: list[_Selected], compiled: Any, dialect: BoundDialect) -> M
     if all(part.mapper is None for part in selected):
         return plain_tuple_maker([result_process(part.type, dialect) for part in selected])
     return tuple_maker([part.optional_part(dialect) for part in selected])
-
-
-def _without_deleted(statement: Any, dialect: BoundDialect) -> Any:
-    """Add the filter that cannot be forgotten, to every soft-deleted table of ours it reads."""
-    if not hasattr(statement, "options"):
-        return statement
-    return statement.options(*_criteria(dialect))
-
-
-def _criteria(dialect: BoundDialect) -> list[Any]:
-    return [
-        with_loader_criteria(
-            mapper.class_, mapper.class_.deleted_at.is_(None), include_aliases=True
-        )
-        for mapper in Model.registry.mappers
-        if issubclass(mapper.class_, SoftDeleted) and dialect.binding_of(mapper.local_table) is None
-    ]
