@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import Pipeline, RawCursor
 from psycopg_pool import ConnectionPool
 
 from bedplate.kernel.errors import HandleClosed, Suspended
@@ -66,6 +66,13 @@ def open_project(
     return wait(
         Project.open(folder, settings=settings, leaf=BlockingLeaf, check_versions=check_versions)
     )
+
+
+class _Pipeline(Pipeline):
+    """Sends no Flush after its last Sync; kernel/pool.py says why."""
+
+    def _fetch_gen(self, *, flush: bool) -> Any:
+        return super()._fetch_gen(flush=False)
 
 
 class BlockingLeaf:
@@ -140,6 +147,7 @@ class BlockingLeaf:
     ) -> tuple[list[Any], int]:
         """Run `opening` and the first statement of a transaction in one round trip."""
         self.round_trips += 1
+        connection._pipeline = _Pipeline(connection)
         with connection.pipeline():
             for sql, values in opening:
                 RawCursor(connection).execute(sql, values, prepare=self.prepares)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import psycopg
-from psycopg import AsyncRawCursor
+from psycopg import AsyncPipeline, AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
 from bedplate.kernel import errors
@@ -171,6 +171,17 @@ def affected(cursor: Any) -> int:
     return max(0, count)
 
 
+class _Pipeline(AsyncPipeline):
+    """psycopg's pipeline without the Flush that it sends after its last Sync.
+
+    PostgreSQL takes the Flush for the start of a new statement and stops the clock of
+    idle_in_transaction_session_timeout: a transaction left open would hold its locks for good.
+    """
+
+    def _fetch_gen(self, *, flush: bool) -> Any:
+        return super()._fetch_gen(flush=False)
+
+
 class AsyncLeaf:
     """The leaf on psycopg's async API."""
 
@@ -249,6 +260,7 @@ class AsyncLeaf:
     ) -> tuple[list[Any], int]:
         """Run `opening` and the first statement of a transaction in one round trip."""
         self.round_trips += 1
+        connection._pipeline = _Pipeline(connection)
         async with connection.pipeline():
             for sql, values in opening:
                 await AsyncRawCursor(connection).execute(sql, values, prepare=self.prepares)
