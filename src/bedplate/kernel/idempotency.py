@@ -108,7 +108,7 @@ async def once(
     if await tx.first(_TAKE, **named, request_hash=digest, keep=KEEP) is None:
         return Once(await _replay(tx, request, named, digest, answer), True)
     done = await work()
-    await tx.run(_STORE, **named, answer=msgspec.to_builtins(done))
+    await tx.run(_STORE, **named, answer=msgspec.to_builtins(done, str_keys=True))
     return Once(done, False)
 
 
@@ -120,4 +120,4 @@ async def _replay(
         raise IdempotencyConflict(
             f"The key was already used for another {request.action} request of this user."
         )
-    return msgspec.convert(stored, answer)
+    return msgspec.convert(stored, answer, str_keys=True)
