@@ -196,6 +196,10 @@ MISUSES: dict[str, tuple[Any, type[Exception]]] = {
         lambda db: users.list(db, Product.sku == "A"),
         errors.UsageError,
     ),
+    "an order by another model": (
+        lambda db: users.page(db, order=(User.name, Product.sku.desc())),
+        errors.UsageError,
+    ),
     "a page of nothing": (lambda db: products.page(db, size=0), errors.LimitExceeded),
     "a page too large": (lambda db: products.page(db, size=1_001), errors.LimitExceeded),
     "a cursor that is none": (lambda db: products.page(db, at="zz"), errors.CursorInvalid),

@@ -95,7 +95,8 @@ class Key:
 
 def keys_of(order: Sequence[Term], primary: Sequence[Any]) -> tuple[Key, ...]:
     """Take an order apart and make it total by adding the primary key, in the first's direction."""
-    keys = [_key(term) for term in order]
+    table = primary[0].property.columns[0].table
+    keys = [_key(term, table) for term in order]
     descending = keys[0].descending if keys else False
     named = {key.name for key in keys}
     keys += [
@@ -104,7 +105,7 @@ def keys_of(order: Sequence[Term], primary: Sequence[Any]) -> tuple[Key, ...]:
     return tuple(keys)
 
 
-def _key(term: Any) -> Key:
+def _key(term: Any, table: Any) -> Key:
     descending = False
     if isinstance(term, UnaryExpression):
         if term.modifier not in (operators.asc_op, operators.desc_op):
@@ -116,7 +117,8 @@ def _key(term: Any) -> Key:
         term = term.element
     name = getattr(term, "key", None)
     table_column: Any = getattr(term, "__clause_element__", lambda: term)()
-    if not isinstance(name, str):
+    owner = getattr(table_column, "table", None)
+    if not isinstance(name, str) or getattr(owner, "fullname", None) != table.fullname:
         raise UsageError("A page's order takes fields of the model.", "Order by plain fields.")
     return Key(name, term, descending, bool(getattr(table_column, "nullable", True)))
 
