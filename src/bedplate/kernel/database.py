@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import configure_mappers
 
@@ -18,7 +17,7 @@ from bedplate.kernel.handle import Handle
 from bedplate.kernel.pool import Leaf, Statement
 from bedplate.kernel.retry import ATTEMPTS, retry
 from bedplate.kernel.rows import Make
-from bedplate.kernel.sqlstates import translate
+from bedplate.kernel.sqlstates import DRIVER_ERRORS, translate
 from bedplate.kernel.telemetry import Watch
 from bedplate.kernel.transaction import Reader, Transaction
 
@@ -96,7 +95,7 @@ class Database(Handle):
         connection = await leaf.acquire()
         try:
             rows = await leaf.fetch(connection, statement, make)
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             self.watch.fail()
             raise translate(error) from None
         finally:
@@ -111,7 +110,7 @@ class Database(Handle):
         connection = await leaf.acquire()
         try:
             count = await leaf.execute(connection, statement)
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             self.watch.fail()
             raise translate(error) from None
         finally:
@@ -130,7 +129,7 @@ class Database(Handle):
         connection = await self.leaf.acquire()
         try:
             return await self.leaf.copy(connection, sql, rows)
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             self.watch.fail()
             raise translate(error) from None
         finally:

@@ -35,6 +35,10 @@ _BY_CLASS: Mapping[str, type[errors.DatabaseError]] = {
     "22": errors.DataError,
     "23": errors.IntegrityError,
 }
+DRIVER_ERRORS = (psycopg.Error, UnicodeEncodeError)
+"""What running a statement raises. Text with half of a surrogate pair, which JSON can bring in,
+already fails in Python's own codec."""
+
 _LOST_STATES = frozenset({"57P01", "57P02", "57P03", "25P03"})
 _REFUSED_STATES = frozenset({"28000", "28P01", "3D000"})
 
@@ -50,6 +54,8 @@ def translate(error: Exception) -> errors.BedplateError:
         return errors.PoolTimeout("No connection became free in time.")
     if isinstance(error, PoolClosed):
         return errors.HandleClosed("The database is closed.", "Open the project again.")
+    if isinstance(error, UnicodeEncodeError):
+        return errors.DataError("A text holds a character that UTF-8 does not have.")
     if not isinstance(error, psycopg.Error):
         return errors.DatabaseError(f"The driver failed with {type(error).__name__}.")
     state = error.sqlstate or ""

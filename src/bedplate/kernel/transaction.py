@@ -24,7 +24,7 @@ from bedplate.kernel.handle import Handle
 from bedplate.kernel.pool import Statement
 from bedplate.kernel.rows import Make
 from bedplate.kernel.sessions import Joined, joined_session
-from bedplate.kernel.sqlstates import translate
+from bedplate.kernel.sqlstates import DRIVER_ERRORS, translate
 from bedplate.kernel.telemetry import logger
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Unit(Handle):
                     result = await leaf.execute(self._connection, statement)
                 else:
                     result = await leaf.fetch(self._connection, statement, make)
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             watch.fail()
             raise translate(error) from None
         watch.note(statement[0], nanoseconds() - started)
@@ -143,7 +143,7 @@ class Unit(Handle):
         try:
             async for block in self.database.leaf.stream(connection, statement, make):
                 yield block
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from None
 
     async def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
@@ -151,7 +151,7 @@ class Unit(Handle):
         connection = await self.connection()
         try:
             return await self.database.leaf.copy(connection, sql, rows)
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from None
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> int:
@@ -159,7 +159,7 @@ class Unit(Handle):
         connection = await self.connection()
         try:
             return await self.database.leaf.many(connection, sql, rows)
-        except psycopg.Error as error:
+        except DRIVER_ERRORS as error:
             raise translate(error) from None
 
     async def session(self) -> AsyncSession:

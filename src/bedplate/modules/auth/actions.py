@@ -28,7 +28,7 @@ async def create_user(tx: Transaction, user: User) -> User:
     ClerkIdTaken; nothing is written then, and the transaction can go on (plan D, createUser).
     """
     rules.require_findable(user.email, user.clerk_id)
-    if user.email is not None:
+    if isinstance(user.email, str):
         user.email = rules.clean_email(user.email)
     try:
         async with tx.savepoint():
