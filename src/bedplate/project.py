@@ -73,10 +73,14 @@ class Project:
         try:
             url = settings.database_url or _url(attachment)
             db = database(settings, modules, url, leaf)
-            await db.open()
             project = cls(settings, modules, db, attachment=attachment)
-            if check_versions:
-                await project.require_current()
+            try:
+                await db.open()
+                if check_versions:
+                    await project.require_current()
+            except BaseException:
+                await db.close()
+                raise
         except BaseException:
             if attachment is not None:
                 attachment.detach()

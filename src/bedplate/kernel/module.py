@@ -56,7 +56,11 @@ class ModuleManifest:
     @property
     def line(self) -> Path:
         """The folder of the module's migrations; raises ModuleNotFound where there is none."""
-        spec = importlib.util.find_spec(self.package)
+        try:
+            spec = importlib.util.find_spec(self.package)
+        except ModuleNotFoundError:
+            # A package inside of one that does not exist; a bare name gives None instead.
+            spec = None
         places = list(spec.submodule_search_locations or []) if spec else []
         folder = Path(places[0]) / "migrations" if places else None
         if folder is None or not folder.is_dir():
