@@ -103,6 +103,11 @@ def test_what_may_be_an_address_is_taken(world: World, email: str) -> None:
     world.run(body(world.db))
 
 
+def test_a_value_of_another_type_is_refused_by_its_field(world: World) -> None:
+    with pytest.raises(errors.FieldInvalid, match=r"email takes str, not int"):
+        world.run(registered(world.db, email=5))
+
+
 def test_a_user_needs_an_address_or_a_clerk_id(world: World) -> None:
     async def body(db: Database) -> None:
         with pytest.raises(CredentialMissing, match="email=, clerk_id=, or both"):
