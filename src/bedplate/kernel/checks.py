@@ -25,7 +25,7 @@ class Check:
 
     id: str
     title: str
-    query: str | Select[Any]
+    query: str | Select[*tuple[Any, ...]]
     next_step: str
 
     def __post_init__(self) -> None:
