@@ -1,4 +1,4 @@
-"""What waits too long, breaks or is not there: a typed error, and a pool that recovers."""
+"""What breaks, is cancelled or does not let us in: a typed error, and a pool that recovers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import String, bindparam, column, text
+from sqlalchemy import text
 
-from bedplate import Query, Transaction, assign, errors
+from bedplate import errors
 from bedplate.integrations.blocking import BlockingLeaf
 from bedplate.kernel.database import Database
 from bedplate.kernel.pool import AsyncLeaf
@@ -22,16 +22,7 @@ from bedplate.modules.auth import User, create_user, users
 from bedplate.project import database
 from bedplate.testing import Server
 from tests.kernel.builders import a_product, new_product, products
-from tests.kernel.together import together
-from tests.shop import Product
 from tests.world import World
-
-REPEATABLE_READ = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-SETTING: Query[str] = Query(
-    text("SELECT current_setting(:name)")
-    .bindparams(bindparam("name", type_=String))
-    .columns(column("value", String))
-)
 
 
 class Oops(Exception):
@@ -49,189 +40,9 @@ def limited(world: World, url: str | None = None, **settings: Any) -> Iterator[D
     world.run(db.close())
 
 
-async def add_ones(tx: Transaction, ids: list[Any]) -> None:
-    for key in ids:
-        price = (await products.get(tx, key)).price
-        await products.update(tx, key, assign(Product.price, price + 1))
-
-
 def all_came_back(db: Database) -> bool:
     pool = db.leaf.statistics()
     return pool["pool_available"] == pool["pool_size"]
-
-
-def test_the_limits_of_the_settings_are_the_sessions(world: World) -> None:
-    async def body(db: Database) -> None:
-        await db.open()
-        for name, value in {
-            "statement_timeout": "1234ms",
-            "lock_timeout": "2s",
-            "idle_in_transaction_session_timeout": "3s",
-            "TimeZone": "UTC",
-            "application_name": "bedplate",
-        }.items():
-            assert await db.one(SETTING, name=name) == value
-
-    with limited(
-        world,
-        statement_timeout_ms=1_234,
-        lock_timeout_ms=2_000,
-        idle_in_transaction_timeout_ms=3_000,
-    ) as db:
-        world.run(body(db))
-
-
-def test_a_lock_that_is_not_granted_in_time_is_told(world: World) -> None:
-    other = world.other_db()
-
-    async def body(db: Database) -> None:
-        await db.open()
-        product = await new_product(other)
-        async with other.transaction() as holder:
-            await products.update(holder, product.id, assign(Product.title, "held"))
-            with pytest.raises(errors.LockTimeout, match="holds the lock") as told:
-                await products.update(db, product.id, assign(Product.title, "mine"))
-            assert told.value.sqlstate == "55P03"
-        assert (await products.update(db, product.id, assign(Product.title, "mine"))).version == 3
-
-    with limited(world, lock_timeout_ms=100) as db:
-        world.run(body(db))
-
-
-def test_a_statement_that_runs_too_long_is_ended(world: World) -> None:
-    async def body(db: Database) -> None:
-        await db.open()
-        with pytest.raises(errors.StatementTimeout, match="statement_timeout_ms"):
-            await db.run(text("SELECT pg_sleep(60)"))
-        async with db.transaction() as tx:
-            await new_product(tx)
-            with pytest.raises(errors.StatementTimeout):
-                async with tx.savepoint():
-                    await tx.run(text("SELECT pg_sleep(60)"))
-        assert await products.count(db) == 1
-        assert all_came_back(db)
-
-    with limited(world, statement_timeout_ms=100) as db:
-        world.run(body(db))
-
-
-def test_a_transaction_that_idles_too_long_loses_its_connection(world: World) -> None:
-    async def body(db: Database) -> None:
-        await db.open()
-        with pytest.raises(errors.ConnectionLost):  # noqa: PT012
-            async with db.transaction() as tx:
-                await new_product(tx)
-                await db.leaf.sleep(0.5)
-                await products.count(tx)
-        assert await products.count(db) == 0
-
-    with limited(world, idle_in_transaction_timeout_ms=100) as db:
-        world.run(body(db))
-
-
-def test_who_waits_too_long_for_a_connection_is_told(world: World) -> None:
-    async def body(db: Database) -> None:
-        with pytest.raises(errors.HandleClosed, match="not open"):
-            await products.count(db)
-        await db.open()
-        async with db.read() as reader:
-            await products.count(reader)
-            for use in (products.count(db), new_product(db)):
-                with pytest.raises(errors.PoolTimeout, match="pool_size_max"):
-                    await use
-            with pytest.raises(errors.PoolTimeout):
-                async with db.transaction() as tx:
-                    await new_product(tx)
-            assert await products.count(reader) == 0
-        await new_product(db)
-        assert db.statistics()["requests_errors"] == 3
-
-    with limited(world, pool_size_max=1, pool_wait_timeout_ms=100) as db:
-        world.run(body(db))
-
-
-def test_a_circle_of_locks_is_broken_and_retry_does_both(world: World) -> None:
-    first, second = (world.run(new_product(world.db, sku)).id for sku in "AB")
-    arrived: set[str] = set()
-
-    def crossing(db: Database, name: str, keys: list[Any]) -> Any:
-        async def work(tx: Transaction) -> None:
-            await add_ones(tx, keys[:1])
-            arrived.add(name)
-            while len(arrived) < 2:
-                await db.leaf.sleep(0.005)
-            await add_ones(tx, keys[1:])
-
-        return work
-
-    def both(retried: bool) -> list[Any]:
-        arrived.clear()
-        bodies = []
-        for db, name, keys in (
-            (world.db, "one", [first, second]),
-            (world.other_db(), "other", [second, first]),
-        ):
-            work = crossing(db, name, keys)
-            bodies.append(db.retry(work) if retried else once(db, work))
-        return together(world, bodies)
-
-    async def once(db: Database, work: Any) -> None:
-        async with db.transaction() as tx:
-            await work(tx)
-
-    outcomes = both(retried=False)
-    (deadlock,) = [each for each in outcomes if each is not None]
-    assert type(deadlock) is errors.Deadlock
-    assert deadlock.sqlstate == "40P01"
-    assert both(retried=True) == [None, None]
-    for key in (first, second):
-        # One of two, then both of two, on 9.99.
-        assert str(world.run(products.get(world.db, key)).price) == "12.99"
-
-
-def test_transactions_that_cannot_be_ordered_are_told_and_retried(world: World) -> None:
-    other = world.other_db()
-    tries: list[int] = []
-
-    async def body(db: Database) -> None:
-        product = await new_product(db)
-
-        async def work(tx: Transaction) -> str:
-            tries.append(len(tries))
-            await tx.run(REPEATABLE_READ)
-            await products.get(tx, product.id)
-            if len(tries) < 3:
-                await products.update(other, product.id, assign(Product.title, "theirs"))
-            return (await products.update(tx, product.id, assign(Product.title, "ours"))).title
-
-        assert await db.retry(work) == "ours"
-        assert len(tries) == 3
-        tries.clear()
-        with pytest.raises(errors.SerializationFailure, match=r"db\.retry\(\)") as told:
-            await db.retry(work, attempts=2)
-        assert told.value.sqlstate == "40001"
-        assert len(tries) == 2
-
-    world.run(body(world.db))
-
-
-@pytest.mark.parametrize("failure", [Oops, errors.ConnectionLost, errors.UniqueViolation])
-def test_what_is_not_known_to_be_safe_is_not_run_again(
-    world: World, failure: type[Exception]
-) -> None:
-    tries: list[int] = []
-
-    async def work(tx: Transaction) -> None:
-        tries.append(1)
-        await new_product(tx)
-        raise failure("No.")
-
-    with pytest.raises(failure):
-        world.run(world.db.retry(work))
-    assert tries == [1]
-    with pytest.raises(errors.UsageError, match="attempts >= 1"):
-        world.run(world.db.retry(work, attempts=0))
-    assert world.run(products.count(world.db)) == 0
 
 
 def kill(server: Server, *pids: int) -> None:
@@ -286,27 +97,6 @@ def test_a_transaction_whose_connection_is_cut_is_lost_and_the_pool_recovers(
         assert world.run(products.count(world.db)) == 0
     assert told == []
     world.run(new_product(world.db))
-
-
-def test_connections_cut_while_they_idle_cost_one_error_each_at_most(
-    world: World, bedplate_server: Server
-) -> None:
-    async def body(db: Database) -> None:
-        await db.open()
-        async with db.read() as one, db.read() as two:
-            pids = [await pid_of(one), await pid_of(two)]
-        kill(bedplate_server, *pids)
-        failures = 0
-        for _ in range(20):
-            try:
-                assert await products.count(db) == 0
-            except errors.ConnectionLost:
-                failures += 1
-        assert 1 <= failures <= 2
-        assert await products.count(db) == 0
-
-    with limited(world, pool_size_max=2) as db:
-        world.run(body(db))
 
 
 def test_a_cancelled_verb_gives_its_connection_back(world: World) -> None:
