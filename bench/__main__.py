@@ -105,8 +105,8 @@ async def measure(chosen: argparse.Namespace) -> Report:
     volumes = QUICK if chosen.quick else FULL
     plan = Plan(
         seconds=0.3 if chosen.quick else 0.7,
-        rounds=5 if chosen.quick else 11,
-        bulk_rounds=3 if chosen.quick else 5,
+        rounds=5 if chosen.quick else 7,
+        bulk_rounds=3,
         bulk_rows=volumes.bulk_rows,
     )
     absent: dict[str, str] = {}

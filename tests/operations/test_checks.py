@@ -71,7 +71,7 @@ def test_a_foreign_key_without_an_index_and_a_bare_table_are_found(
     with psycopg.connect(database.owner_url) as owner:
         owner.execute("DROP INDEX shop.ix_items_shelf_id; CREATE TABLE shop.bare (x int)")
     assert failed(checks.run(registry, database.app_url)) == {
-        "bedplate.E003": ({"table": "shop.items", "foreign_key": "items_shelf_id_fkey"},),
+        "bedplate.E003": ({"table": "shop.items", "foreign_key": "fk_items_shelf_id_shelves"},),
         "bedplate.E004": ({"object": "shop.bare"}, {"object": "shop.bare.x"}),
     }
 
