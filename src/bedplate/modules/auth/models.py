@@ -90,12 +90,6 @@ class User(Timestamped, SoftDeleted, Model):
         CheckConstraint("email = btrim(email) AND position('@' in email) > 1", name="email_shape"),
         CheckConstraint("failed_login_count >= 0", name="failed_login_count"),
         UniqueConstraint("id", "clerk_id", name="uq_users_id_clerk_id"),
-        Index(
-            "uq_users_email",
-            func.lower(text("email")),
-            unique=True,
-            postgresql_where=text("deleted_at IS NULL"),
-        ),
         Index("uq_users_clerk_id", "clerk_id", unique=True),
         Index("uq_users_legacy_id", "legacy_id", unique=True),
         Index("ix_users_created_at", "created_at", "id"),
@@ -131,3 +125,12 @@ class UserPreferences(Identified, Timestamped, Model):
             "info": {GUARDED: "user_id"},
         },
     )
+
+
+# Said after the class, because an expression needs the columns themselves.
+Index(
+    "uq_users_email",
+    func.lower(User.email),
+    unique=True,
+    postgresql_where=User.deleted_at.is_(None),
+)
