@@ -1,4 +1,7 @@
-"""What holds for every test of the kernel: the sync world has no event loop and no thread."""
+"""What holds for every test of the kernel: the sync world has no event loop and no thread.
+
+Databases are used again, because most of these tests have one of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kernel.together import THREADS
+from tests.spares import bedplate_clone, spares
+
+__all__ = ["bedplate_clone", "no_loop_and_no_thread", "spares"]
 
 # psycopg_pool keeps its connections with threads of its own, named after the pool.
 ALLOWED = re.compile(rf"pool-\d+-(worker-\d+|scheduler)|{THREADS}_\d+")

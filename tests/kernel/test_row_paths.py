@@ -90,7 +90,7 @@ WIDE: dict[str, Sequence[Any]] = {
     "kinds": [[], [Kind.GOODS, None, Kind.GIFT_CARD]],
     "moments": [[], [datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC), None]],
     "spans": [[], [timedelta(days=-1, microseconds=3), None]],
-    "grid": [[], [["a", None], ['"', ","]]],
+    "grid": [[]],
 }
 
 
@@ -161,28 +161,27 @@ def test_a_row_of_nothing_but_null_comes_back_as_none_by_every_path(world: World
             assert getattr(row, name) is None, name
 
 
-@pytest.mark.parametrize("name", WIDE)
-def test_rarer_types_come_back_too(world: World, name: str) -> None:
-    values = [value for value in WIDE[name] if not (name == "grid" and value)]
-    wanted = [exact(value) for value in values]
+def test_rarer_types_come_back_too(world: World) -> None:
     make_table(world)
+    for name, values in WIDE.items():
+        world.run(_rare(world.db, name, list(values)))
 
-    async def body(db: Database) -> None:
-        parent = await wides.create(db, Wide())
-        for value in values:
-            await wides.create(db, Wide(parent_id=parent.id, **{name: value}))
-        rows = await wides.list(db, Wide.parent_id == parent.id, order=(Wide.id,))
-        assert [exact(getattr(row, name)) for row in rows] == wanted
-        family = await wides.get(db, parent.id, include=(Wide.children,))
-        related = sorted(family.children, key=lambda row: row.id)
-        assert [exact(getattr(row, name)) for row in related] == wanted
-        fields = (Wide.parent_id, getattr(Wide, name))
-        other = await wides.create(db, Wide())
-        await wides.load(db, fields, [(other.id, value) for value in values])
-        rows = await wides.list(db, Wide.parent_id == other.id, order=(Wide.id,))
-        assert [exact(getattr(row, name)) for row in rows] == wanted
 
-    world.run(body(world.db))
+async def _rare(db: Database, name: str, values: list[Any]) -> None:
+    wanted = [exact(value) for value in values]
+    parent = await wides.create(db, Wide())
+    for value in values:
+        await wides.create(db, Wide(parent_id=parent.id, **{name: value}))
+    rows = await wides.list(db, Wide.parent_id == parent.id, order=(Wide.id,))
+    assert [exact(getattr(row, name)) for row in rows] == wanted
+    family = await wides.get(db, parent.id, include=(Wide.children,))
+    related = sorted(family.children, key=lambda row: row.id)
+    assert [exact(getattr(row, name)) for row in related] == wanted
+    other = await wides.create(db, Wide())
+    fields = (Wide.parent_id, getattr(Wide, name))
+    await wides.load(db, fields, [(other.id, value) for value in values])
+    rows = await wides.list(db, Wide.parent_id == other.id, order=(Wide.id,))
+    assert [exact(getattr(row, name)) for row in rows] == wanted
 
 
 def test_months_and_matrices_written_by_others_read_the_same_by_both_paths(world: World) -> None:
