@@ -220,11 +220,19 @@ MISUSES: dict[str, tuple[Any, type[Exception]]] = {
         errors.FieldUnknown,
     ),
     "a value of another type": (
-        lambda db, key: products.update(db, key, assign(Product.title, 5)),  # type: ignore[arg-type]
+        lambda db, key: products.update(
+            db,
+            key,
+            assign(Product.title, 5),  # type: ignore[arg-type]
+        ),
         errors.FieldInvalid,
     ),
     "a float for money": (
-        lambda db, key: products.update(db, key, assign(Product.price, 9.99)),  # type: ignore[arg-type]
+        lambda db, key: products.update(
+            db,
+            key,
+            assign(Product.price, 9.99),  # type: ignore[arg-type]
+        ),
         errors.FloatRefused,
     ),
     "a float in a new row": (
