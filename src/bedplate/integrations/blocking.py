@@ -26,6 +26,7 @@ from bedplate.kernel.pool import (
     affected,
     connection_options,
     make_factory,
+    may_run_again,
     pool_options,
     session_sql,
     stream_name,
@@ -119,23 +120,33 @@ class BlockingLeaf:
             raise translate(error) from None
 
     async def release(self, connection: Any) -> None:
-        """Give a connection back; a broken one is replaced."""
+        """Give a connection back; one that broke, or may prepare no more, is replaced."""
         if self._pool is not None:
+            if self.prepares and connection.prepare_threshold is None:
+                connection.close()
             self._pool.putconn(connection)
 
     async def fetch(self, connection: Any, statement: Statement, make: Make) -> list[Any]:
         """Run one statement and make its rows: one round trip."""
         self.round_trips += 1
         cursor = RawCursor(connection, row_factory=make_factory(make))
-        cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        self._send(cursor, statement)
         return cursor.fetchall()
 
     async def execute(self, connection: Any, statement: Statement) -> int:
         """Run one statement without rows; return how many it touched."""
         self.round_trips += 1
         cursor = RawCursor(connection)
-        cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        self._send(cursor, statement)
         return affected(cursor)
+
+    def _send(self, cursor: RawCursor[Any], statement: Statement) -> None:
+        try:
+            cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        except psycopg.errors.FeatureNotSupported:
+            if not may_run_again(cursor.connection):
+                raise
+            cursor.execute(statement[0], statement[1], prepare=False)
 
     async def command(self, connection: Any, sql: str) -> str:
         """Run COMMIT and its like; return the server's command tag."""
@@ -148,11 +159,17 @@ class BlockingLeaf:
         """Run `opening` and the first statement of a transaction in one round trip."""
         self.round_trips += 1
         connection._pipeline = _Pipeline(connection)
-        with connection.pipeline():
-            for sql, values in opening:
-                RawCursor(connection).execute(sql, values, prepare=self.prepares)
-            cursor = RawCursor(connection, row_factory=make_factory(make))
-            cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        try:
+            with connection.pipeline():
+                for sql, values in opening:
+                    RawCursor(connection).execute(sql, values, prepare=self.prepares)
+                cursor = RawCursor(connection, row_factory=make_factory(make))
+                cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        except psycopg.errors.FeatureNotSupported:
+            connection.rollback()
+            if not may_run_again(connection):
+                raise
+            return await self.opened(connection, opening, statement, make)
         rows = cursor.fetchall() if cursor.description else []
         return rows, affected(cursor)
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg import AsyncPipeline, AsyncRawCursor
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from bedplate.kernel import errors
@@ -126,6 +127,8 @@ def connection_options(options: PoolOptions) -> dict[str, Any]:
         "autocommit": True,
         "connect_timeout": max(1, options.connect_timeout_ms // 1000),
         "application_name": "bedplate",
+        # A database or role may have another one set for itself.
+        "client_encoding": "utf8",
     }
 
 
@@ -146,8 +149,10 @@ def session_sql(options: PoolOptions, pooled: bool) -> str:
     UTC makes both row paths give equal moments; a transaction pooler follows it, but no other
     setting, so behind one the limits must stand on the role or in the pooler.
     """
-    lines = ["SET TIME ZONE 'UTC'"]
+    # A database or role may also have a style that psycopg does not read.
+    lines = ["SET TIME ZONE 'UTC'", "SET DateStyle = 'ISO'"]
     if not pooled:
+        lines += ["SET IntervalStyle = 'postgres'", "SET extra_float_digits = 1"]
         lines += [f"SET {name} = '{value}'" for name, value in options.session.items()]
     return "; ".join(lines)
 
@@ -169,6 +174,17 @@ def affected(cursor: Any) -> int:
     """Return how many rows a statement touched; 0 where the server does not say."""
     count: int = cursor.rowcount
     return max(0, count)
+
+
+def may_run_again(connection: Any) -> bool:
+    """Tell whether a statement was refused only because it was prepared; prepare no more then.
+
+    Once a column has changed its type, PostgreSQL refuses what was prepared before for as long as
+    the connection lives ("cached plan must not change result type").
+    """
+    was_prepared = connection.prepare_threshold is not None
+    connection.prepare_threshold = None
+    return was_prepared and connection.info.transaction_status == TransactionStatus.IDLE
 
 
 class _Pipeline(AsyncPipeline):
@@ -231,23 +247,33 @@ class AsyncLeaf:
             raise translate(error) from None
 
     async def release(self, connection: Any) -> None:
-        """Give a connection back; a broken one is replaced."""
+        """Give a connection back; one that broke, or may prepare no more, is replaced."""
         if self._pool is not None:
+            if self.prepares and connection.prepare_threshold is None:
+                await connection.close()
             await self._pool.putconn(connection)
 
     async def fetch(self, connection: Any, statement: Statement, make: Make) -> list[Any]:
         """Run one statement and make its rows: one round trip."""
         self.round_trips += 1
         cursor = AsyncRawCursor(connection, row_factory=make_factory(make))
-        await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        await self._send(cursor, statement)
         return await cursor.fetchall()
 
     async def execute(self, connection: Any, statement: Statement) -> int:
         """Run one statement without rows; return how many it touched."""
         self.round_trips += 1
         cursor = AsyncRawCursor(connection)
-        await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        await self._send(cursor, statement)
         return affected(cursor)
+
+    async def _send(self, cursor: AsyncRawCursor[Any], statement: Statement) -> None:
+        try:
+            await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        except psycopg.errors.FeatureNotSupported:
+            if not may_run_again(cursor.connection):
+                raise
+            await cursor.execute(statement[0], statement[1], prepare=False)
 
     async def command(self, connection: Any, sql: str) -> str:
         """Run COMMIT and its like; return the server's command tag."""
@@ -261,11 +287,17 @@ class AsyncLeaf:
         """Run `opening` and the first statement of a transaction in one round trip."""
         self.round_trips += 1
         connection._pipeline = _Pipeline(connection)
-        async with connection.pipeline():
-            for sql, values in opening:
-                await AsyncRawCursor(connection).execute(sql, values, prepare=self.prepares)
-            cursor = AsyncRawCursor(connection, row_factory=make_factory(make))
-            await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        try:
+            async with connection.pipeline():
+                for sql, values in opening:
+                    await AsyncRawCursor(connection).execute(sql, values, prepare=self.prepares)
+                cursor = AsyncRawCursor(connection, row_factory=make_factory(make))
+                await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+        except psycopg.errors.FeatureNotSupported:
+            await connection.rollback()
+            if not may_run_again(connection):
+                raise
+            return await self.opened(connection, opening, statement, make)
         rows = await cursor.fetchall() if cursor.description else []
         return rows, affected(cursor)
 
