@@ -167,6 +167,51 @@ def test_a_relation_of_an_alias_is_read_through_the_alias(world: World) -> None:
     world.run(body(world.db))
 
 
+def test_an_include_written_on_the_spot_is_compiled_once_for_what_it_says(world: World) -> None:
+    async def read(db: Database, at_least: int, limit: int = 5) -> list[int]:
+        lines = Include(Order.lines, where=(OrderLine.position.in_([at_least, 7]),))
+        chosen = Include(
+            Customer.orders,
+            where=(Order.total >= Decimal(at_least), Order.status == Status.OPEN),
+            order=(Order.number.desc(),),
+            limit=limit,
+            include=(lines,),
+        )
+        ada = await customers.find(db, Customer.name == "Ada", include=(chosen,))
+        assert ada is not None
+        return [order.number for order in ada.orders]
+
+    world.run(a_shop(world.db))
+    assert world.run(read(world.db, 1)) == [3, 2, 1]
+    plans = len(world.db.dialect.adhoc_plans)
+    assert world.run(read(world.db, 1)) == [3, 2, 1]
+    assert len(world.db.dialect.adhoc_plans) == plans
+    # Other values are another include; they must not meet the plan that holds the first ones.
+    assert world.run(read(world.db, 3)) == [3]
+    assert world.run(read(world.db, 1, limit=1)) == [3]
+    assert len(world.db.dialect.adhoc_plans) == plans + 2
+
+
+def test_includes_are_equal_when_they_say_the_same() -> None:
+    def made(number: int = 1, **parts: Any) -> Include:
+        return Include(Customer.orders, where=(Order.number == number,), **parts)
+
+    assert made() == made()
+    assert hash(made()) == hash(made())
+    assert made() != made(2)
+    assert made() != made(limit=3)
+    assert made() != made(order=(Order.number,))
+    assert made(order=(Order.number,)) != made(order=(Order.number.desc(),))
+    assert made() != made(include=(Order.lines,))
+    assert made(include=(Order.lines,)) == made(include=(Order.lines,))
+    assert made(include=(Include(Order.lines),)) != made(include=(Include(Order.lines, limit=1),))
+    assert made() != Include(Customer.orders)
+    assert Include(Customer.orders) != Include(Customer.card)
+    assert Include(Customer.orders, where=(Order.number.in_([1]),)) != Include(
+        Customer.orders, where=(Order.number.in_([2]),)
+    )
+
+
 def test_a_relation_that_was_not_included_says_what_to_add(world: World) -> None:
     async def body(db: Database) -> tuple[Customer, Customer]:
         ada, _ = await a_shop(db)

@@ -8,8 +8,8 @@ and is read by psycopg's own loader, so both row paths give equal values.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -48,13 +48,31 @@ Relation = InstrumentedAttribute[Model | None] | InstrumentedAttribute[Collectio
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Include:
-    """One relation to read along: which rows, in which order, how many per parent, with what."""
+    """One relation to read along: which rows, in which order, how many per parent, with what.
+
+    Two that say the same are equal, so one written on the spot finds the plan made before.
+    """
 
     relation: Relation
     where: tuple[ColumnElement[bool], ...] = ()
     order: tuple[ColumnElement[Any] | InstrumentedAttribute[Any], ...] = ()
     limit: int = RELATED_ROWS_MAX
     include: tuple[Include | Relation, ...] = ()
+    _said: Any = field(init=False, repr=False, default=None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Include) and self._saying() == other._saying()
+
+    def __hash__(self) -> int:
+        return hash(self._saying())
+
+    def _saying(self) -> Any:
+        """Return all that is said, in a form that compares by what it means."""
+        if self._said is None:
+            relations = tuple(_named(one) for one in (self.relation, *self.include))
+            terms = tuple(tuple(_written(one) for one in part) for part in (self.where, self.order))
+            object.__setattr__(self, "_said", (relations, terms, self.limit))
+        return self._said
 
 
 Included = Include | Relation
@@ -156,6 +174,19 @@ def _narrowed(inner: Select[Any], spec: Include, target: Any) -> Select[Any]:
     for condition in spec.where:
         inner = inner.where(adapt(condition))
     return inner.order_by(*(adapt(_clause(term)) for term in spec.order))
+
+
+def _named(relation: Any) -> Any:
+    return relation if isinstance(relation, Include) else (relation.parent, relation.key)
+
+
+def _written(term: Any) -> Any:
+    """Return a condition's form and its values: SQLAlchemy compares neither by ==."""
+    cache_key = _clause(term)._generate_cache_key()
+    if cache_key is None:
+        return id(term)
+    values = [bind.effective_value for bind in cache_key.bindparams]
+    return cache_key.key, tuple(v if isinstance(v, Hashable) else repr(v) for v in values)
 
 
 def _clause(term: Any) -> Any:
