@@ -49,8 +49,8 @@ def test_new_writes_a_module_that_can_be_imported_and_enables_it(
     listed = {each["name"]: each for each in said(capsys, "module", "list")["modules"]}
     assert listed["shelves"]["enabled"]
     assert listed["shelves"]["head"] == "0001_shelves"
-    for text in (folder / "corner").rglob("*.*"):
-        assert "<" not in text.read_text() or text.suffix != ".py"
+    for text in (folder / "corner").rglob("*.py"):
+        assert "<" not in text.read_text()
     assert not (folder / ".bedplate").exists()
 
 
