@@ -150,9 +150,12 @@ def _member(members: type[enum.Enum], place: str) -> Convert:
 
 def _array(item: Convert, place: str) -> Convert:
     def check(value: Any) -> Any:
-        if not isinstance(value, (list, tuple)):
+        if not _is_list(value):
             raise _wrong(place, value, "a list")
-        items: Any = value
-        return [None if one is None else item(one) for one in items]
+        return [None if one is None else item(one) for one in value]
 
     return check
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
