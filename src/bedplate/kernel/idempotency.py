@@ -29,15 +29,16 @@ KEEP = timedelta(days=90)
 
 KEY_CHARACTERS_MAX = 255
 
+# What names a key, in every statement about it.
+_NAMED = tuple(bindparam(name, type_=Text) for name in ("user_id", "action", "key"))
+
 _TAKE: Query[Any] = Query(
     text(
         "INSERT INTO bedplate.idempotency_keys (user_id, action, key, request_hash, expires_at) "
         "VALUES (:user_id, :action, :key, :request_hash, bedplate.now() + :keep) "
         "ON CONFLICT DO NOTHING RETURNING true"
     ).bindparams(
-        bindparam("user_id", type_=Text),
-        bindparam("action", type_=Text),
-        bindparam("key", type_=Text),
+        *_NAMED,
         bindparam("request_hash", type_=LargeBinary),
         bindparam("keep", type_=INTERVAL),
     )
@@ -47,9 +48,7 @@ _STORED: Query[Any] = Query(
         "SELECT request_hash, answer FROM bedplate.idempotency_keys "
         "WHERE user_id = :user_id AND action = :action AND key = :key"
     ).bindparams(
-        bindparam("user_id", type_=Text),
-        bindparam("action", type_=Text),
-        bindparam("key", type_=Text),
+        *_NAMED,
     )
 )
 _STORE: Query[Any] = Query(
@@ -57,9 +56,7 @@ _STORE: Query[Any] = Query(
         "UPDATE bedplate.idempotency_keys SET answer = :answer "
         "WHERE user_id = :user_id AND action = :action AND key = :key"
     ).bindparams(
-        bindparam("user_id", type_=Text),
-        bindparam("action", type_=Text),
-        bindparam("key", type_=Text),
+        *_NAMED,
         bindparam("answer", type_=JSONB),
     )
 )
