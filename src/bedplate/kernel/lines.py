@@ -172,27 +172,57 @@ def grant(*tables: str, privileges: tuple[str, ...] = DATA_PRIVILEGES) -> None:
 def _grant(context: LineContext, table: str, privileges: tuple[str, ...], role: str | None) -> None:
     if role is None:
         return
+    context.execute(_granted(sql.Identifier(context.schema, table), privileges, role).as_string())
+
+
+def _granted(place: sql.Identifier, privileges: tuple[str, ...], role: str) -> sql.Composed:
     unknown = [privilege for privilege in privileges if privilege not in DATA_PRIVILEGES]
     if unknown:
         raise UsageError(
-            f"A line does not grant {', '.join(unknown)} on {table}.",
+            f"A line does not grant {', '.join(unknown)} on {place.as_string()}.",
             f"Grant {', '.join(DATA_PRIVILEGES)}, or fewer of them.",
         )
-    statement = sql.SQL("GRANT {} ON {} TO {}").format(
+    return sql.SQL("GRANT {} ON {} TO {}").format(
         sql.SQL(", ").join(
             [sql.SQL(privilege) for privilege in DATA_PRIVILEGES if privilege in privileges]
         ),
-        sql.Identifier(context.schema, table),
+        place,
         sql.Identifier(role),
     )
-    context.execute(statement.as_string())
 
 
-def guard(table: str, column: str) -> None:
+def executable(*signatures: str) -> None:
+    """Let the app's role, and nobody else, call functions of the module's schema.
+
+    A signature names the argument types: `deduct(uuid, text)`. The function is the one way to do
+    what its tables' privileges refuse, so it is taken from PUBLIC first.
+    """
+    context = current()
+    schema = sql.Identifier(context.schema).as_string()
+    for signature in signatures:
+        context.execute(f"REVOKE ALL ON FUNCTION {schema}.{signature} FROM PUBLIC")
+        if context.app is not None:
+            role = sql.Identifier(context.app).as_string()
+            context.execute(f"GRANT EXECUTE ON FUNCTION {schema}.{signature} TO {role}")
+
+
+def append_only(*tables: str) -> None:
+    """Refuse UPDATE, DELETE and TRUNCATE of tables of the module's schema, whoever asks."""
+    context = current()
+    for table in tables:
+        statement = sql.SQL(
+            "CREATE TRIGGER {} BEFORE UPDATE OR DELETE OR TRUNCATE ON {} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION bedplate.refuse_change()"
+        ).format(sql.Identifier(f"tr_{table}_append_only"), sql.Identifier(context.schema, table))
+        context.execute(statement.as_string())
+
+
+def guard(table: str, column: str, *, privileges: tuple[str, ...] = ("SELECT", "UPDATE")) -> None:
     """Show the guarded role only the rows of `table` whose `column` is the acting user's key.
 
-    Row-level security is the second wall: the app and the reader see every row, and carry their
-    owner predicates themselves. Nothing happens where one role serves for all.
+    `privileges` are the guarded role's; a ledger takes ("SELECT",). Row-level security is the
+    second wall: the app and the reader see every row, and carry their owner predicates
+    themselves. Nothing happens where one role serves for all.
     """
     context = current()
     if context.guarded is None:
@@ -206,7 +236,7 @@ def guard(table: str, column: str) -> None:
     }
     statements = [
         sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(place),
-        sql.SQL("GRANT SELECT, UPDATE ON {} TO {}").format(place, sql.Identifier(context.guarded)),
+        _granted(place, privileges, context.guarded),
     ]
     for name, (role, condition) in policies.items():
         if role is not None:

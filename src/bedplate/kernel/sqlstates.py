@@ -30,6 +30,8 @@ _BY_STATE: Mapping[str, type[errors.DatabaseError]] = {
     "40P01": errors.Deadlock,
     "55P03": errors.LockTimeout,
     "57014": errors.StatementTimeout,
+    # Our own trigger, bedplate.refuse_change().
+    "BP001": errors.AppendOnly,
 }
 _BY_CLASS: Mapping[str, type[errors.DatabaseError]] = {
     "22": errors.DataError,

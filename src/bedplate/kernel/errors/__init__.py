@@ -45,6 +45,7 @@
         │   └── ExclusionViolation    23P01
         ├── DataError                 class 22: a value the type cannot hold
         ├── PermissionDenied          42501
+        ├── AppendOnly                BP001
         ├── ReadOnly                  25006: a write through a Reader
         ├── StaleVersion              the row changed since it was read
         ├── LockTimeout               55P03
@@ -58,6 +59,7 @@ values or passwords: PostgreSQL's DETAIL line, which quotes them, is left out on
 """
 
 from bedplate.kernel.errors.database import (
+    AppendOnly,
     CheckViolation,
     DatabaseError,
     DataError,
@@ -119,6 +121,7 @@ from bedplate.kernel.errors.use import (
 )
 
 __all__ = [
+    "AppendOnly",
     "AuthenticationFailed",
     "BedplateError",
     "CheckViolation",

@@ -79,6 +79,13 @@ class ReadOnly(DatabaseError):
     advice = "Use db.transaction() to write."
 
 
+class AppendOnly(DatabaseError):
+    """The rows of this table are history: they are added, never changed or removed."""
+
+    code = "append_only"
+    advice = "Correct it with a new row: a refund, a release, a further entry."
+
+
 class StaleVersion(DatabaseError):
     """The row changed since it was read."""
 
