@@ -36,6 +36,7 @@
     │   └── Suspended                 a coroutine waited on something other than the database
     ├── NotFound                      no row with that key
     ├── IdempotencyConflict           the key was used for another request
+    ├── LeaseLost                     another worker holds the row by now
     └── DatabaseError                 PostgreSQL refused a statement (told apart by SQLSTATE)
         ├── IntegrityError            a rule of the schema
         │   ├── UniqueViolation       23505
@@ -111,6 +112,7 @@ from bedplate.kernel.errors.use import (
     FloatRefused,
     HandleClosed,
     IdempotencyConflict,
+    LeaseLost,
     LimitExceeded,
     NotFound,
     PoolTimeout,
@@ -146,6 +148,7 @@ __all__ = [
     "HandleClosed",
     "IdempotencyConflict",
     "IntegrityError",
+    "LeaseLost",
     "LimitExceeded",
     "LockTimeout",
     "MigrationFailed",

@@ -126,3 +126,10 @@ class IdempotencyConflict(BedplateError):
 
     code = "idempotency_conflict"
     advice = "Use a new key for a new request; repeat a request exactly to get its answer again."
+
+
+class LeaseLost(BedplateError):
+    """The row is no longer this holder's: its lease ran out, and another took or ended the work."""
+
+    code = "lease_lost"
+    advice = "Stop, and write nothing more for it: whoever holds it now does the work."
