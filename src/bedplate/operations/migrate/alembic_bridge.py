@@ -41,7 +41,8 @@ class MigrationTransaction:
 
     def execute(self, statement: str) -> None:
         """Run one statement as it is written: a % or a : in it means itself."""
-        self.connection.exec_driver_sql(statement)
+        # With an empty list of parameters the driver would still look for their places.
+        self.connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 @contextmanager
