@@ -7,13 +7,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bedplate.kernel.checks import Check
 from bedplate.kernel.errors import ModuleNotFound, RegistryError
 from bedplate.kernel.events import Subscription
 from bedplate.kernel.model import Model
 from bedplate.kernel.transaction import Transaction
+
+if TYPE_CHECKING:
+    from bedplate.kernel.jobs import Job, Periodic
 
 Samples = Callable[[Transaction], Awaitable[int]]
 """Loads sample rows and returns how many; run twice it changes nothing."""
@@ -40,6 +43,7 @@ class ModuleManifest:
     subscriptions: tuple[Subscription, ...] = ()
     bridges: tuple[str, ...] = ()
     samples: Samples | None = None
+    jobs: tuple[Job[Any] | Periodic, ...] = ()
     settings: type[Any] | None = None
 
     def __post_init__(self) -> None:
