@@ -132,6 +132,20 @@ _INSERT_MANY: Query[Any] = Query(
 _NOTIFY: Query[Any] = Query(text(f"SELECT pg_notify('{CHANNEL}', '')"))
 
 
+def _require_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or len(name) > KEY_CHARACTERS_MAX // 2:
+        raise RegistryError(
+            f"The job name {name!r} is not module.verb in lower case.", "Rename the job."
+        )
+
+
+def _require_between(name: str, value: int, smallest: int, largest: int) -> None:
+    if not smallest <= value <= largest:
+        raise FieldInvalid(
+            f"{name} is {value}, which is out of range.", f"Give {smallest} to {largest}."
+        )
+
+
 @dataclass(slots=True)
 class Running(Generic[P]):
     """What a job's body is told, and what it may say while it runs."""
@@ -377,20 +391,6 @@ def _key(name: str, key: str | None, *, prefix: str = "") -> str | None:
             "Use the key of the row it is about.",
         )
     return whole
-
-
-def _require_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or len(name) > KEY_CHARACTERS_MAX // 2:
-        raise RegistryError(
-            f"The job name {name!r} is not module.verb in lower case.", "Rename the job."
-        )
-
-
-def _require_between(name: str, value: int, smallest: int, largest: int) -> None:
-    if not smallest <= value <= largest:
-        raise FieldInvalid(
-            f"{name} is {value}, which is out of range.", f"Give {smallest} to {largest}."
-        )
 
 
 Jobs = Sequence[Job[Any] | Periodic]

@@ -47,6 +47,9 @@ CLAIM_MAX = 1_000
 
 MESSAGE_CHARACTERS_MAX = 500
 
+# Whatever the first wait is, more doublings would only overflow.
+_DOUBLINGS_MAX = 20
+
 # What every write of a holder asks for. Expiry is not in it: a lease that ran out, and that nobody
 # took, is still the only one.
 FENCE = "id = :id AND epoch = :epoch AND holder = :holder AND state = 'RUNNING'"
@@ -199,7 +202,7 @@ class Backoff:
 
     def after(self, attempts: int) -> timedelta:
         """Return a random wait between half of what is due after so many attempts and all of it."""
-        due: timedelta = min(self.longest, self.first * 2 ** (attempts - 1))
+        due: timedelta = min(self.longest, self.first * 2 ** min(attempts - 1, _DOUBLINGS_MAX))
         return due * random.uniform(0.5, 1)
 
 
@@ -247,24 +250,27 @@ class Leases(Generic[L]):
         return self._fenced(statement, *parameters)
 
     async def write(self, w: Writer, lease: Lease, query: Query[Any], **params: Any) -> Any:
-        """Run a fenced Query; return what it returns. Raises LeaseLost when it met no row."""
+        """Run a fenced Query; return its one value. Raises LeaseLost when it met no row."""
         found = await w.first(query, id=lease.id, epoch=lease.epoch, holder=lease.holder, **params)
-        return _held(lease, found)
+        return _held(lease, found)[0]
 
     async def claim(
-        self, db: Database, holder: str, *, limit: int, lease: timedelta, **wanted: Any
+        self, w: Writer, holder: str, *, limit: int, lease: timedelta, **wanted: Any
     ) -> Claimed[L]:
         """Take up to `limit` rows that are due, or whose lease ran out, until `lease` from now.
 
-        One statement, which waits for nobody. Raises LimitExceeded above CLAIM_MAX.
+        One statement, which waits for nobody; run it on `db`, for others see the leases once they
+        are committed. Raises LimitExceeded above CLAIM_MAX.
         """
         if limit > CLAIM_MAX:
             raise LimitExceeded(f"A claim takes at most {CLAIM_MAX} rows.", "Claim again for more.")
         try:
-            rows = await db.all(self._claim, holder=holder, limit=limit, lease=lease, **wanted)
+            rows = await w.all(self._claim, holder=holder, limit=limit, lease=lease, **wanted)
         except UniqueViolation:
             # A row was committed late that comes before one of its key that runs by now. The next
             # claim sees both.
+            if not isinstance(w, Database):
+                raise
             rows = []
         running = [row for row in rows if row.state == State.RUNNING]
         return Claimed(running, [row for row in rows if row.state != State.RUNNING])
@@ -324,7 +330,7 @@ class Leases(Generic[L]):
         Returns CANCELLED or RUNNING, or None where there is no such row or it has ended.
         """
         found = await w.first(self._cancel, id=id)
-        return None if found is None else State(found)
+        return None if found is None else State(found[0])
 
     async def retry(self, w: Writer, id: UUID) -> bool:
         """Let a FAILED row be tried anew, with all its attempts; False where it is not FAILED.
