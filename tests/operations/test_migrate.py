@@ -20,6 +20,7 @@ from bedplate.kernel.errors import (
     SchemaRefused,
     UsageError,
 )
+from bedplate.kernel.lines import KERNEL_LINE
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
 from bedplate.operations.migrate import LineStatus, Step, steps
@@ -55,16 +56,16 @@ def test_apply_brings_every_line_to_its_head_and_then_does_nothing(
     ran: list[Step] = []
     applied = apply(registry, on_step=ran.append)
     assert [(each.name, each.current, each.state) for each in applied] == [
-        ("bedplate", "0001_clock_and_idempotency", "current"),
+        ("bedplate", KERNEL_LINE.head, "current"),
         ("shop", "0002_items", "current"),
     ]
     assert [step.revision for step in ran] == [
-        "0001_clock_and_idempotency",
+        *KERNEL_LINE.revisions,
         "0001_shelves",
         "0002_items",
     ]
     assert apply(registry, on_step=ran.append) == applied
-    assert len(ran) == 3
+    assert len(ran) == len(KERNEL_LINE.revisions) + 2
     for url in (database.app_url, database.reader_url):
         assert migrate.status(registry, url) == applied
 
@@ -134,6 +135,7 @@ def test_of_many_at_once_one_applies_and_the_others_find_nothing_to_do(
     apply: Apply, database: TestDatabase, tmp_path: Path
 ) -> None:
     registry = Registry([shop(tmp_path).manifest()])
+    shop_line = registry.lines[-1]
     ran: list[str] = []
     start = threading.Barrier(6)
 
@@ -144,7 +146,7 @@ def test_of_many_at_once_one_applies_and_the_others_find_nothing_to_do(
     with ThreadPoolExecutor(6) as pool:
         outcomes = list(pool.map(one, range(6)))
     assert all(each.state == "current" for outcome in outcomes for each in outcome)
-    assert len(ran) == 3
+    assert ran == [*KERNEL_LINE.revisions, *shop_line.revisions]
 
 
 def test_a_failing_revision_leaves_nothing_and_says_what_failed(

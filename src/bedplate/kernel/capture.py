@@ -154,30 +154,19 @@ REVOKE ALL ON FUNCTION {schema}.capture_rows() FROM PUBLIC;
 
 # Compared as text: jsonb takes 1.0 and 1.00 for the same.
 CHANGED = "a.value::text <> b.value::text"
-VALUE = "CASE WHEN b.key = ANY (redacted) AND {0} <> 'null' THEN to_jsonb({1}::text) ELSE {0} END"
+VALUE = """CASE WHEN b.key = ANY (redacted) AND {value} <> 'null'
+                    THEN to_jsonb({redacted}::text) ELSE {value} END"""
 ENTITY_ID = "(SELECT string_agg(r.row ->> c, ',') FROM unnest(key_columns) AS c)"
 SHOWN = """CASE WHEN redacted = '{{}}' THEN r.row ELSE r.row || coalesce((
-                SELECT jsonb_object_agg(c, {0}::text) FROM unnest(redacted) AS c
+                SELECT jsonb_object_agg(c, {redacted}::text) FROM unnest(redacted) AS c
                 WHERE r.row ->> c IS NOT NULL
             ), '{{}}') END"""
+KEY_TYPES = {"uuid": sql.SQL("uuid"), "text": sql.SQL("text"), "bigint": sql.SQL("bigint")}
 
-VIEW_COLUMNS = {
-    "id": "id",
-    "action": "action::text",
-    "entity_type": "entity_type",
-    "entity_id": "entity_id",
-    "user_id": "user_id::text",
-    "changes": "changes",
-    "description": "description",
-    "ip_address": "ip_address",
-    "user_agent": "user_agent",
-    "created_at": "created_at",
-    "actor_type": "actor_type",
-    "request_id": "request_id",
-    "transaction_id": "transaction_id",
-}
-"""The view's columns beside `module`, and what each is of a log's."""
-
+VIEW = """SELECT {module}::text AS module, id, action::text AS action, entity_type, entity_id,
+    user_id::text AS user_id, changes, description, ip_address, user_agent, created_at, actor_type,
+    request_id, transaction_id
+FROM {log}"""
 EMPTY_VIEW = """SELECT NULL::text AS module, NULL::uuid AS id, NULL::text AS action,
     NULL::text AS entity_type, NULL::text AS entity_id, NULL::text AS user_id,
     NULL::jsonb AS changes, NULL::text AS description, NULL::text AS ip_address,
@@ -256,12 +245,9 @@ def view_sql(schemas: Iterable[str]) -> str:
     It always has the same columns, so that it can be replaced while others read it; its comment
     names the schemas.
     """
-    columns = ", ".join(f"{value} AS {name}" for name, value in VIEW_COLUMNS.items())
     found = sorted(schemas)
     parts = [
-        sql.SQL("SELECT {}::text AS module, {} FROM {}").format(
-            sql.Literal(schema), sql.SQL(columns), sql.Identifier(schema, LOG_TABLE)
-        )
+        sql.SQL(VIEW).format(module=sql.Literal(schema), log=sql.Identifier(schema, LOG_TABLE))
         for schema in found
     ]
     body = sql.SQL("\nUNION ALL ").join(parts) if parts else sql.SQL(EMPTY_VIEW)
@@ -287,14 +273,14 @@ VIEW_COMMENTS = ";\n".join(
 
 
 def _capture_rows(names: dict[str, sql.Composable]) -> str:
-    redacted = sql.Literal(REDACTED).as_string()
+    redacted = sql.Literal(REDACTED)
     return (
         sql.SQL(CAPTURE_ROWS)
         .format(
             entity_id=sql.SQL(ENTITY_ID),
-            shown=sql.SQL(SHOWN.format(redacted)),
-            old_value=sql.SQL(VALUE.format("b.value", redacted)),
-            new_value=sql.SQL(VALUE.format("a.value", redacted)),
+            shown=sql.SQL(SHOWN).format(redacted=redacted),
+            old_value=sql.SQL(VALUE).format(value=sql.SQL("b.value"), redacted=redacted),
+            new_value=sql.SQL(VALUE).format(value=sql.SQL("a.value"), redacted=redacted),
             changed=sql.SQL(CHANGED),
             **names,
         )
@@ -308,7 +294,7 @@ def _names(context: LineContext) -> dict[str, sql.Composable]:
     return {
         "schema": sql.Identifier(context.schema),
         "log": sql.Identifier(context.schema, LOG_TABLE),
-        "key": sql.SQL(binding.key_type if binding else "uuid"),
+        "key": KEY_TYPES[binding.key_type if binding else "uuid"],
         "users": sql.Identifier(*users),
         "users_key": sql.Identifier(users_key),
     }

@@ -30,8 +30,9 @@ _BY_STATE: Mapping[str, type[errors.DatabaseError]] = {
     "40P01": errors.Deadlock,
     "55P03": errors.LockTimeout,
     "57014": errors.StatementTimeout,
-    # Our own trigger, bedplate.refuse_change().
+    # Our own functions: bedplate.refuse_change(), and what an audit log captures with.
     "BP001": errors.AppendOnly,
+    "BP002": errors.ActorUnknown,
 }
 _BY_CLASS: Mapping[str, type[errors.DatabaseError]] = {
     "22": errors.DataError,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, Dialect, Enum, Interval, Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 KEY_TYPES: dict[str, type[TypeEngine[Any]]] = {"uuid": Uuid, "text": Text, "bigint": BigInteger}
 """What an adopted table's key may be, by the name used in `bedplate.toml`."""
@@ -48,6 +48,25 @@ def is_decorator(type_: object) -> bool:
     """Tell whether a column type chooses or changes another one."""
     # SQLAlchemy's Interval is one for the sake of databases that have no intervals.
     return isinstance(type_, TypeDecorator) and not isinstance(type_, Interval)
+
+
+class TransactionNumber(UserDefinedType[int]):
+    """xid8: which transaction wrote a row; it never comes again in one database."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return PostgreSQL's name of the type."""
+        return "xid8"
+
+    # The driver has no Python type for it: text goes both ways.
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Return what turns the number into what is sent."""
+        return str
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Return what turns the text into the number."""
+        return int
 
 
 class BoundKey(TypeDecorator[Any]):

@@ -41,6 +41,7 @@
         ├── IntegrityError            a rule of the schema
         │   ├── UniqueViolation       23505
         │   ├── ForeignKeyViolation   23503, 23001
+        │   │   └── ActorUnknown      BP002: the acting user is none of the users
         │   ├── CheckViolation        23514
         │   ├── NotNullViolation      23502
         │   └── ExclusionViolation    23P01
@@ -60,6 +61,7 @@ values or passwords: PostgreSQL's DETAIL line, which quotes them, is left out on
 """
 
 from bedplate.kernel.errors.database import (
+    ActorUnknown,
     AppendOnly,
     CheckViolation,
     DatabaseError,
@@ -123,6 +125,7 @@ from bedplate.kernel.errors.use import (
 )
 
 __all__ = [
+    "ActorUnknown",
     "AppendOnly",
     "AuthenticationFailed",
     "BedplateError",

@@ -37,6 +37,13 @@ class ForeignKeyViolation(IntegrityError):
     advice = "Create the referenced row first, or remove what refers to this one."
 
 
+class ActorUnknown(ForeignKeyViolation):
+    """Who is said to act is none of the users, so the audit log cannot name who did it."""
+
+    code = "actor_unknown"
+    advice = "Pass the key of an existing user as actor=, or no actor for the system itself."
+
+
 class CheckViolation(IntegrityError):
     """A CHECK rule refuses the row."""
 

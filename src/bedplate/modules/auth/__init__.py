@@ -13,12 +13,14 @@ from bedplate.modules.auth.errors import (
     EmailTaken,
 )
 from bedplate.modules.auth.events import UserCreated
-from bedplate.modules.auth.models import Role, User, UserPreferences
+from bedplate.modules.auth.models import AuditAction, AuditLog, Role, User, UserPreferences
 from bedplate.modules.auth.module import MODULE
 from bedplate.modules.auth.repositories import UserRepository, user_preferences, users
 
 __all__ = [
     "MODULE",
+    "AuditAction",
+    "AuditLog",
     "Backfilled",
     "ClerkIdTaken",
     "CredentialMissing",

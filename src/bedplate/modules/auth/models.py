@@ -11,6 +11,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, fun
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bedplate.kernel import ids
+from bedplate.kernel.audit import LOG_TABLE, AuditLogged, table_args
 from bedplate.kernel.columns import Identified, SoftDeleted, Timestamped
 from bedplate.kernel.model import GUARDED, Model
 from bedplate.kernel.types import enum_type, moment, user_key
@@ -24,6 +25,15 @@ class Role(enum.Enum):
     ADMIN = "ADMIN"
     INSTRUCTOR = "INSTRUCTOR"
     STUDENT = "STUDENT"
+
+
+class AuditAction(enum.Enum):
+    """What the audit log of `auth` records."""
+
+    ROW_INSERTED = "ROW_INSERTED"
+    ROW_UPDATED = "ROW_UPDATED"
+    ROW_DELETED = "ROW_DELETED"
+    TABLE_TRUNCATED = "TABLE_TRUNCATED"
 
 
 class User(Timestamped, SoftDeleted, Model):
@@ -125,6 +135,18 @@ class UserPreferences(Identified, Timestamped, Model):
             "info": {GUARDED: "user_id"},
         },
     )
+
+
+class AuditLog(AuditLogged, Model):
+    """Who changed users and preferences; append-only."""
+
+    __tablename__ = LOG_TABLE
+
+    action: Mapped[AuditAction] = mapped_column(
+        enum_type(AuditAction, SCHEMA), comment="What was done."
+    )
+
+    __table_args__ = table_args(SCHEMA, users="auth.users.id")
 
 
 # Said after the class, because an expression needs the columns themselves.

@@ -8,7 +8,7 @@ from bedplate.catalog import connect
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
-from bedplate.operations.migrate import alembic_bridge, lock
+from bedplate.operations.migrate import alembic_bridge, audit_view, lock
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.steps import OnStep, Step, run
 from bedplate.operations.migrate.surroundings import survey
@@ -34,22 +34,23 @@ def apply(
     lines = registry.lines
     with connect(owner_url, autocommit=True, purpose="migrate") as connection:
         before = read_status(connection, lines)
-    if not list(_pending(lines, before)):
-        return before
+        # Enabling or disabling a module that was migrated before leaves nothing but the view to do.
+        if not list(_pending(lines, before)) and audit_view.is_current(connection, registry):
+            return before
     for line in lines:
         alembic_bridge.verify(line)
     with lock.held(owner_url) as migration_lock:
         # Whoever held the lock before may have done everything: what was read then is stale now.
-        pending = list(_pending(lines, read_status(migration_lock.connection, lines)))
-        if pending:
-            connection = migration_lock.connection
-            surroundings = survey(registry, connection, owner_url, app_url, bindings or {})
-            for step in pending:
-                migration_lock.confirm()
-                if on_step is not None:
-                    on_step(step)
-                run(step, surroundings)
-        return read_status(migration_lock.connection, lines)
+        connection = migration_lock.connection
+        pending = list(_pending(lines, read_status(connection, lines)))
+        surroundings = survey(registry, connection, owner_url, app_url, bindings or {})
+        for step in pending:
+            migration_lock.confirm()
+            if on_step is not None:
+                on_step(step)
+            run(step, surroundings)
+        audit_view.rebuild(connection, registry, surroundings)
+        return read_status(connection, lines)
 
 
 def _pending(lines: Sequence[Line], found: Sequence[LineStatus]) -> Iterator[Step]:

@@ -8,7 +8,7 @@ from bedplate.kernel.bindings import Binding
 from bedplate.kernel.errors import ModuleNotFound, UsageError
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
-from bedplate.operations.migrate import alembic_bridge, lock
+from bedplate.operations.migrate import alembic_bridge, audit_view, lock
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.steps import OnStep, Step, run
 from bedplate.operations.migrate.surroundings import survey
@@ -38,11 +38,13 @@ def undo(
         refuse_foreign([found])
         steps = list(_steps(line, found.current, to))
         surroundings = survey(registry, connection, owner_url, None, bindings or {})
+        audit_view.leave_out(connection, registry, name, surroundings)
         for step in steps:
             migration_lock.confirm()
             if on_step is not None:
                 on_step(step)
             run(step, surroundings)
+        audit_view.rebuild(connection, registry, surroundings)
         (found,) = read_status(connection, [line])
         return found
 
