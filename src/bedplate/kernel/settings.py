@@ -62,6 +62,9 @@ class Settings:
     transaction_pooler: bool | None = None
     postgres_major: int = DEFAULT_MAJOR
     health_port: int = 7377
+    work_concurrency: int = 4
+    work_lease_ms: int = 30_000
+    work_grace_ms: int = 10_000
     test: TestSettings = field(default_factory=TestSettings)
 
 
@@ -177,6 +180,9 @@ KEYS: dict[str, Parse] = {
     "transaction_pooler": _flag,
     "postgres_major": _major,
     "health_port": _between(1, 65_535),
+    "work_concurrency": _between(1, 1_000),
+    "work_lease_ms": _between(100, 86_400_000),
+    "work_grace_ms": MILLISECONDS,
 }
 TEST_KEYS: dict[str, Parse] = {"database_url": _url, "postgres_major": _major}
 BIND_KEYS = ("table", "key", "key_type", "columns", "writable")
