@@ -10,7 +10,7 @@ from sqlalchemy import text
 from bedplate.kernel.context import Context, acting, current, is_empty
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import UsageError
-from bedplate.modules.auth import User, users
+from tests.kernel.builders import new_product, products
 from tests.world import World
 
 SETTINGS = text(
@@ -89,14 +89,14 @@ def test_the_argument_beats_the_context_and_keeps_the_request(world: World) -> N
 def test_a_user_agent_cannot_smuggle_sql(world: World) -> None:
     async def body(db: Database) -> tuple[object, ...]:
         with acting(
-            "x'); DROP TABLE auth.users; --", user_agent="', true); DELETE FROM auth.users"
+            "x'); DROP TABLE shop.products; --", user_agent="', true); DELETE FROM shop.products"
         ):
             async with db.transaction() as tx:
-                await users.create(tx, User(email="ada@example.com"))
+                await new_product(tx)
                 return await tx.one(SETTINGS)
 
-    assert world.run(body(world.db))[0] == "x'); DROP TABLE auth.users; --"
-    assert world.run(users.count(world.db)) == 1
+    assert world.run(body(world.db))[0] == "x'); DROP TABLE shop.products; --"
+    assert world.run(products.count(world.db)) == 1
 
 
 def test_a_guarded_handle_needs_an_actor(world: World) -> None:

@@ -113,9 +113,19 @@ STATEMENTS: dict[str, tuple[str, type[errors.BedplateError], str]] = {
     "no such column": ("SELECT nothing FROM shop.products", errors.DatabaseError, "42703"),
     "bad syntax": ("SELEC 1", errors.DatabaseError, "42601"),
     "raised by a function": (
-        "DO $$ BEGIN RAISE EXCEPTION 'secret-4711' USING ERRCODE = 'BP001'; END $$",
+        "DO $$ BEGIN RAISE EXCEPTION 'secret-4711' USING ERRCODE = 'BP999'; END $$",
         errors.DatabaseError,
+        "BP999",
+    ),
+    "history": (
+        "DO $$ BEGIN RAISE EXCEPTION 'secret-4711' USING ERRCODE = 'BP001'; END $$",
+        errors.AppendOnly,
         "BP001",
+    ),
+    "an actor who is nobody": (
+        "DO $$ BEGIN RAISE EXCEPTION 'secret-4711' USING ERRCODE = 'BP002'; END $$",
+        errors.ActorUnknown,
+        "BP002",
     ),
 }
 
