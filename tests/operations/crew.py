@@ -1,0 +1,170 @@
+"""Workers as processes of their own, and the table in which their jobs leave a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+from sqlalchemy import BigInteger, Text, Uuid, bindparam, text
+
+from bedplate.kernel import processes
+from bedplate.kernel.database import Database
+from bedplate.kernel.jobs import Job, Running
+from bedplate.kernel.module import ModuleManifest
+from bedplate.kernel.query import Query
+from bedplate.kernel.registry import Registry
+from bedplate.kernel.settings import load
+from bedplate.operations.work import Worker, WorkOptions
+from bedplate.project import database
+from bedplate.testing import Clone
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 30.0
+
+# What must never happen is written down by the database itself: a lease given while another on the
+# same row was alive.
+TRACES = """
+CREATE TABLE public.traces (
+    job uuid, epoch bigint, number bigint, serial text,
+    at timestamptz DEFAULT clock_timestamp()
+);
+CREATE TABLE public.broken (job uuid, epoch bigint);
+GRANT SELECT, INSERT, DELETE ON public.traces, public.broken TO PUBLIC;
+CREATE FUNCTION public.watch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.epoch <> OLD.epoch AND OLD.state = 'RUNNING' AND OLD.expires_at > clock_timestamp() THEN
+        INSERT INTO public.broken VALUES (OLD.id, OLD.epoch);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER watch BEFORE UPDATE ON bedplate.jobs FOR EACH ROW EXECUTE FUNCTION public.watch();
+"""
+_LEAVE: Query[Any] = Query(
+    text(
+        "INSERT INTO public.traces (job, epoch, number, serial) "
+        "VALUES (:job, :epoch, :number, :serial)"
+    ).bindparams(
+        bindparam("job", type_=Uuid),
+        bindparam("epoch", type_=BigInteger),
+        bindparam("number", type_=BigInteger),
+        bindparam("serial", type_=Text),
+    )
+)
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A job's number, its serial key, and how long its body takes."""
+
+    number: int
+    serial: str | None = None
+    seconds: float = 0.0
+
+
+async def leave_trace(db: Database, running: Running[Parcel]) -> None:
+    """Take a while; then leave a trace and end the job, in one transaction."""
+    parcel = running.payload
+    if parcel.seconds:
+        await asyncio.sleep(random.uniform(0, 2 * parcel.seconds))
+    async with db.transaction() as tx:
+        await tx.run(
+            _LEAVE,
+            job=running.id,
+            epoch=running.lease.epoch,
+            number=parcel.number,
+            serial=parcel.serial,
+        )
+        await running.finish(tx)
+
+
+TRACE = Job(name="crew.trace", payload=Parcel, run=leave_trace, attempts_max=50)
+
+
+def registry(*jobs: Any) -> Registry:
+    """A registry of one module that has these jobs and nothing else."""
+    return Registry([ModuleManifest(name="crew", package="tests.shop", models=(), jobs=jobs)])
+
+
+def open_database(url: str, size: int = 8) -> Database:
+    """A database, not open yet; behind no pooler."""
+    settings = replace(load(), database_url=url, transaction_pooler=False, pool_size_max=size)
+    return database(settings, registry(), url)
+
+
+async def work(url: str, lease_ms: int, concurrency: int) -> None:
+    """Work until SIGTERM."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    db = open_database(url, concurrency + 2)
+    await db.open()
+    try:
+        options = WorkOptions(
+            concurrency=concurrency,
+            lease=timedelta(milliseconds=lease_ms),
+            grace=timedelta(seconds=5),
+        )
+        worker = Worker(db, registry(TRACE), options, note=lambda text: print(text, flush=True))
+        await worker.run(stopping)
+    finally:
+        await db.close()
+
+
+def main() -> None:
+    url, lease_ms, concurrency = sys.argv[2:]
+    asyncio.run(work(url, int(lease_ms), int(concurrency)))
+
+
+@dataclass
+class Crew:
+    """Workers that are started, and killed, by a test."""
+
+    clone: Clone
+    folder: Path
+    lease_ms: int = 1_000
+    concurrency: int = 4
+    pids: list[int] = field(default_factory=list)
+    started: int = 0
+
+    def start(self) -> int:
+        self.started += 1
+        script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+        script += "from tests.operations.crew import main; main()"
+        pid = processes.start(
+            [
+                *(sys.executable, "-c", script, "--"),
+                *(self.clone.url, str(self.lease_ms), str(self.concurrency)),
+            ],
+            log=self.folder / f"log-{self.started}",
+            guard=self.folder / f"guard-{self.started}",
+        )
+        self.pids.append(pid)
+        return pid
+
+    def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+        self.pids.remove(pid)
+        assert processes.terminate(pid, [(number, WAIT_S)]), self.logs()
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("log-*")))
+
+
+@contextmanager
+def crew_of(clone: Clone, folder: Path, **options: Any) -> Iterator[Crew]:
+    """A crew on a database that keeps traces; whoever is left is killed."""
+    with psycopg.connect(clone.owner_url, autocommit=True) as owner:
+        owner.execute(TRACES)
+    crew = Crew(clone, folder, **options)
+    try:
+        yield crew
+    finally:
+        for pid in list(crew.pids):
+            crew.kill(pid)

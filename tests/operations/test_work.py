@@ -1,0 +1,433 @@
+"""The worker: what becomes of jobs that succeed, fail, take long, are cancelled or left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from bedplate.kernel import context
+from bedplate.kernel.database import Database
+from bedplate.kernel.errors import BedplateError, NotFound, RegistryError, UsageError
+from bedplate.kernel.jobs import Job, JobOptions, Periodic, Running, enqueue, enqueue_many
+from bedplate.kernel.leased import State
+from bedplate.kernel.leases import Backoff
+from bedplate.operations import work
+from bedplate.operations.work import Worker, WorkOptions
+from bedplate.testing import Clone, FrozenClock
+from tests.operations.crew import open_database, registry
+from tests.spares import bedplate_clone, spares
+
+__all__ = ["bedplate_clone", "spares"]
+
+AT_ONCE = Backoff(first=timedelta(0), longest=timedelta(0))
+
+
+@pytest.fixture
+async def db(bedplate_clone: Clone) -> AsyncIterator[Database]:
+    made = open_database(bedplate_clone.url)
+    await made.open()
+    yield made
+    await made.close()
+
+
+def job(run: Any, payload: Any = int, **options: Any) -> Job[Any]:
+    return Job(name="crew.do", payload=payload, run=run, **{"backoff": AT_ONCE, **options})
+
+
+def worker(db: Database, *jobs: Any, notes: list[str] | None = None, **options: Any) -> Worker:
+    note = (lambda _: None) if notes is None else notes.append
+    given = WorkOptions(**{"grace": timedelta(seconds=1), **options})
+    return Worker(db, registry(*jobs), given, note=note)
+
+
+@asynccontextmanager
+async def at_work(made: Worker) -> AsyncIterator[Worker]:
+    stopping = asyncio.Event()
+    task = asyncio.create_task(made.run(stopping))
+    try:
+        yield made
+    finally:
+        stopping.set()
+        await task
+
+
+async def until(true: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not await true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+async def states(db: Database) -> list[str]:
+    rows = await db.all(
+        text("SELECT state FROM bedplate.jobs WHERE kind LIKE 'crew.%' ORDER BY id")
+    )
+    return [row[0] for row in rows]
+
+
+async def test_a_job_is_given_its_payload_and_succeeds(db: Database) -> None:
+    given: list[Any] = []
+
+    async def run(db: Database, running: Running[int]) -> None:
+        given.append((running.payload, running.attempt, context.current().request_id))
+
+    do = job(run)
+    ids = await enqueue_many(db, do, [1, 2, 3])
+    tally = await worker(db, do).drain()
+    assert sorted(given) == [(n, 1, f"job {id}") for n, id in zip([1, 2, 3], ids, strict=True)]
+    # The kernel's own period is one more.
+    assert tally.as_dict() == {
+        **dict.fromkeys(("retried", "failed", "cancelled", "released", "lost"), 0),
+        "succeeded": 4,
+    }
+    assert await states(db) == [State.SUCCEEDED] * 3
+
+
+async def test_a_failing_job_is_tried_again_and_then_kept_with_all_errors(db: Database) -> None:
+    async def run(db: Database, running: Running[int]) -> None:
+        if running.attempt == 1:
+            raise BedplateError("The mail host is away.")
+        raise ValueError(f"hush {running.payload}")
+
+    do, notes = job(run, attempts_max=3), list[str]()
+    id = await enqueue(db, do, 7)
+    tally = await worker(db, do, notes=notes).drain()
+    assert (tally.retried, tally.failed) == (2, 1)
+    [listed] = await work.listed(db, state=State.FAILED)
+    assert (listed.id, listed.attempts, listed.error_code) == (id, 3, "exception")
+    errors = (await db.one(text("SELECT errors FROM bedplate.jobs WHERE kind = 'crew.do'")))[0]
+    assert [each["attempt"] for each in errors] == [1, 2, 3]
+    assert errors[0]["message"] == "The mail host is away."
+    assert errors[2]["message"].startswith("ValueError at test_work.py:")
+    assert "hush" not in str(errors) + str(notes)
+    assert "for good" in notes[-1]
+    await work.retry(db, id)
+    assert (await worker(db, do).drain()).failed == 1
+    with pytest.raises(UsageError):
+        await work.cancel(db, id)
+    with pytest.raises(NotFound):
+        await work.retry(db, UUID(int=1))
+
+
+async def test_a_payload_that_no_longer_fits_fails_without_being_shown(db: Database) -> None:
+    async def run(db: Database, running: Running[Any]) -> None:
+        raise AssertionError
+
+    await enqueue(db, job(run, payload=str), "hush")
+    assert (await worker(db, job(run, payload=int, attempts_max=1)).drain()).failed == 1
+    [listed] = await work.listed(db, state=State.FAILED)
+    assert listed.error_code == "field_invalid"
+    assert "hush" not in str(listed.error_message)
+
+
+async def test_jobs_that_nobody_here_knows_are_left_alone(db: Database) -> None:
+    async def run(db: Database, running: Running[int]) -> None: ...
+
+    await enqueue(db, job(run), 1)
+    await worker(db).drain()
+    assert await states(db) == [State.PENDING]
+
+
+async def test_a_job_longer_than_its_lease_is_kept_by_heartbeats(db: Database) -> None:
+    attempts: list[int] = []
+
+    async def run(db: Database, running: Running[int]) -> None:
+        attempts.append(running.attempt)
+        await asyncio.sleep(1.2)
+
+    do = job(run)
+    await enqueue(db, do, 1)
+    lease = timedelta(milliseconds=300)
+    async with at_work(worker(db, do, lease=lease)), at_work(worker(db, do, lease=lease)):
+        await until(lambda: ended(db))
+    assert attempts == [1]
+    assert await states(db) == [State.SUCCEEDED]
+
+
+async def ended(db: Database) -> bool:
+    return not set(await states(db)) & {State.PENDING, State.RUNNING}
+
+
+async def test_a_running_job_is_stopped_within_a_heartbeat_of_its_cancellation(
+    db: Database,
+) -> None:
+    stopped: list[float] = []
+    running_now = asyncio.Event()
+
+    async def run(db: Database, running: Running[int]) -> None:
+        running_now.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.append(time.monotonic())
+
+    do = job(run)
+    id = await enqueue(db, do, 1)
+    async with at_work(worker(db, do, lease=timedelta(seconds=1.5))) as made:
+        await running_now.wait()
+        asked = time.monotonic()
+        assert await work.cancel(db, id) == State.RUNNING
+        await until(lambda: ended(db))
+    assert stopped[0] - asked < 0.5 + 0.5
+    assert made.tally.cancelled == 1
+    assert await states(db) == [State.CANCELLED]
+
+
+async def test_a_worker_whose_job_went_to_another_stops_it(db: Database) -> None:
+    ran: list[int] = []
+
+    async def run(db: Database, running: Running[int]) -> None:
+        ran.append(running.attempt)
+        await asyncio.sleep(60)
+
+    do = job(run)
+    await enqueue(db, do, 1)
+    async with at_work(worker(db, do, lease=timedelta(seconds=0.6))) as made:
+        await until(lambda: _is(len(ran) == 1))
+        await db.run(text("UPDATE bedplate.jobs SET holder = 'another', epoch = epoch + 1"))
+        await until(lambda: _is(made.tally.lost == 1))
+    assert (await states(db)) == [State.RUNNING]
+
+
+async def _is(true: bool) -> bool:
+    return true
+
+
+async def test_a_stopping_worker_lets_jobs_end_and_gives_the_rest_back(db: Database) -> None:
+    started: list[int] = []
+
+    async def run(db: Database, running: Running[int]) -> None:
+        started.append(running.payload)
+        await asyncio.sleep(0.3 if running.payload == 1 else 60)
+
+    do = job(run)
+    await enqueue_many(db, do, [1, 2, 3])
+    async with at_work(worker(db, do, concurrency=2)) as made:
+        await until(lambda: _is(len(started) == 2))
+    assert sorted(started) == [1, 2]
+    assert (made.tally.succeeded, made.tally.released) == (1, 1)
+    rows = await db.all(
+        text("SELECT state, attempts FROM bedplate.jobs WHERE kind = 'crew.do' ORDER BY id")
+    )
+    # What was given back is due at once and was not tried.
+    assert rows == [("SUCCEEDED", 1), ("PENDING", 0), ("PENDING", 0)]
+
+
+async def test_a_body_that_ended_its_job_itself_costs_no_statement_more(db: Database) -> None:
+    async def run(db: Database, running: Running[int]) -> None:
+        async with db.transaction() as tx:
+            await running.finish(tx)
+        if running.payload == 2:
+            raise ValueError("too late to matter")
+
+    do = job(run)
+    await enqueue_many(db, do, [1, 2])
+    assert (await worker(db, do).drain()).failed == 0
+    assert await states(db) == [State.SUCCEEDED] * 2
+
+
+async def test_what_a_hosts_session_committed_is_not_taken_for_lost(db: Database) -> None:
+    async def run(db: Database, running: Running[int]) -> None:
+        async with db.transaction() as tx:
+            await running.finish(tx)
+        # As after Transaction.over(session): nobody told us that it was committed.
+        running.finished = False
+
+    do = job(run)
+    await enqueue(db, do, 1)
+    tally = await worker(db, do).drain()
+    assert (tally.lost, tally.succeeded) == (0, 2)
+
+
+async def test_a_woken_worker_picks_up_at_once_and_one_that_cannot_hear_soon(
+    db: Database, bedplate_clone: Clone
+) -> None:
+    picked: dict[int, float] = {}
+
+    async def run(db: Database, running: Running[int]) -> None:
+        picked[running.payload] = time.monotonic()
+
+    do = job(run)
+
+    async def waits(numbers: range, pause: float) -> list[float]:
+        asked: dict[int, float] = {}
+        for number in numbers:
+            asked[number] = time.monotonic()
+            await enqueue(db, do, number)
+            await asyncio.sleep(pause)
+        await until(lambda: _is(picked.keys() >= asked.keys()))
+        return sorted(picked[number] - asked[number] for number in numbers)
+
+    async with at_work(worker(db, do)) as made:
+        await until(lambda: _is(made._listener.listening))
+        assert (await waits(range(10), 0.1))[8] < 0.2
+        # Jobs whose NOTIFY was left out, for one was sent a moment ago.
+        assert (await waits(range(10, 30), 0.005))[18] < 0.2
+    deaf = worker(db, do)
+    deaf._listener.possible = False
+    async with at_work(deaf):
+        assert (await waits(range(30, 35), 0.3))[4] < 0.5
+        assert not deaf._listener.listening
+
+
+async def test_a_lost_notify_costs_a_poll(db: Database, bedplate_clone: Clone) -> None:
+    async def run(db: Database, running: Running[int]) -> None: ...
+
+    do = job(run)
+    async with at_work(worker(db, do)) as made:
+        await until(lambda: _is(made._listener.listening))
+        await db.run(
+            text(
+                "INSERT INTO bedplate.jobs (id, kind, payload) "
+                "VALUES ('01980000-0000-7000-8000-000000000001', 'crew.do', '1')"
+            )
+        )
+        await until(lambda: ended(db), 1.5)
+
+
+async def test_a_worker_outlives_its_connections(db: Database, bedplate_clone: Clone) -> None:
+    started: list[int] = []
+    notes: list[str] = []
+
+    async def run(db: Database, running: Running[int]) -> None:
+        started.append(running.payload)
+        await asyncio.sleep(0.3)
+
+    do = job(run)
+    kill = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await enqueue(db, do, 1)
+    async with at_work(worker(db, do, notes=notes)) as made:
+        await until(lambda: _is(started == [1] and made._listener.listening))
+        with psycopg.connect(bedplate_clone.url, autocommit=True) as other:
+            other.execute(kill)
+            other.execute(
+                "INSERT INTO bedplate.jobs (id, kind, payload) "
+                "VALUES ('01980000-0000-7000-8000-000000000002', 'crew.do', '2')"
+            )
+        await until(lambda: _is(made.tally.succeeded >= 3))
+    assert await states(db) == [State.SUCCEEDED] * 2
+
+
+def test_a_jobs_name_is_its_modules_and_its_own() -> None:
+    async def run(db: Database, running: Running[Any]) -> None: ...
+
+    with pytest.raises(RegistryError, match=r"crew\.send"):
+        work.Book.of(registry(Job(name="shop.send", payload=int, run=run)))
+    with pytest.raises(RegistryError, match="Two jobs"):
+        work.Book.of(registry(job(run), Periodic(name="crew.do", every=timedelta(1), run=run)))
+
+
+async def test_each_period_is_run_once_by_whoever_comes_first(
+    db: Database, frozen_clock: FrozenClock
+) -> None:
+    ran: list[str] = []
+
+    async def run(db: Database, running: Running[None]) -> None:
+        assert running.payload is None
+        ran.append("x")
+
+    sweep = Periodic(name="crew.sweep", every=timedelta(hours=1), run=run)
+    frozen_clock.set(frozen_clock.now.replace(minute=30))
+
+    async def all_drain() -> None:
+        await asyncio.gather(*(worker(db, sweep).drain() for _ in range(3)))
+
+    await all_drain()
+    assert len(ran) == 1
+    await all_drain()
+    assert len(ran) == 1
+    # The next period begins with the hour.
+    frozen_clock.advance(minutes=31)
+    await all_drain()
+    assert len(ran) == 2
+    # Of many that were missed one is caught up.
+    frozen_clock.advance(days=3)
+    await all_drain()
+    assert len(ran) == 3
+    frozen_clock.advance(hours=1)
+    await all_drain()
+    assert len(ran) == 4
+
+
+async def test_a_period_is_not_begun_while_an_earlier_one_runs(
+    db: Database, frozen_clock: FrozenClock
+) -> None:
+    async def run(db: Database, running: Running[None]) -> None:
+        raise ValueError
+
+    sweep = Periodic(
+        name="crew.sweep",
+        every=timedelta(hours=1),
+        run=run,
+        attempts_max=2,
+        backoff=Backoff(first=timedelta(hours=3), longest=timedelta(hours=3)),
+    )
+    await worker(db, sweep).drain()
+    frozen_clock.advance(hours=1)
+    await worker(db, sweep).drain()
+    assert await states(db) == [State.PENDING]
+    frozen_clock.advance(hours=3)
+    await worker(db, sweep).drain()
+    # A dead letter of one period does not keep the next one out.
+    assert await states(db) == [State.FAILED]
+    frozen_clock.advance(hours=1)
+    await worker(db, sweep).drain()
+    assert await states(db) == [State.FAILED, State.PENDING]
+
+
+async def test_a_period_that_comes_more_often_now_need_not_wait_for_the_old_time(
+    db: Database, frozen_clock: FrozenClock
+) -> None:
+    ran: list[str] = []
+
+    async def run(db: Database, running: Running[None]) -> None:
+        ran.append("x")
+
+    for every in (timedelta(days=30), timedelta(minutes=1)):
+        await worker(db, Periodic(name="crew.sweep", every=every, run=run)).drain()
+    frozen_clock.advance(minutes=2)
+    await worker(db, Periodic(name="crew.sweep", every=timedelta(minutes=1), run=run)).drain()
+    assert len(ran) == 2
+
+
+async def test_old_jobs_and_expired_keys_go_and_dead_letters_stay(
+    db: Database, frozen_clock: FrozenClock
+) -> None:
+    async def run(db: Database, running: Running[int]) -> None:
+        if running.payload == 2:
+            raise ValueError
+
+    do = job(run, attempts_max=1)
+    for number in (1, 2):
+        await enqueue(db, do, number)
+    later = frozen_clock.now + timedelta(days=300)
+    await enqueue(db, do, 3, options=JobOptions(run_at=later))
+    await db.run(
+        text(
+            "INSERT INTO bedplate.idempotency_keys "
+            "(user_id, action, key, request_hash, expires_at) "
+            "SELECT '', 'a', n::text, '', bedplate.now() + n * interval '1 day' "
+            "FROM generate_series(1, 20) AS n"
+        )
+    )
+    await worker(db, do).drain()
+    frozen_clock.advance(days=6, hours=23)
+    await worker(db, do).drain()
+    assert len(await states(db)) == 3
+    frozen_clock.advance(hours=2)
+    await worker(db, do).drain()
+    assert await states(db) == [State.FAILED, State.PENDING]
+    [(count,)] = await db.all(text("SELECT count(*) FROM bedplate.idempotency_keys"))
+    assert count == 13
