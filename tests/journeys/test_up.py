@@ -76,7 +76,7 @@ def test_up_on_a_new_folder_does_everything_once(shop: Terminal) -> None:
     assert first["database"]["created"]
     assert first["database"]["database"] == "shop"
     assert first["samples"] == {"auth": 8}
-    assert first["modules"]["auth"] == "0001_users"
+    assert first["modules"]["auth"] == "0002_audit_logs"
     assert not server_runs(shop)
     again = shop.run("up", "--exit", "--json")
     assert again.code == 0

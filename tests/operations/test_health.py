@@ -77,7 +77,7 @@ async def test_a_current_database_is_ready_and_healthy(client: httpx.AsyncClient
     assert document["status"] == "healthy"
     assert document["timestamp"]
     assert "error" not in document
-    assert document["components"]["modules"]["auth"]["current"] == "0001_users"
+    assert document["components"]["modules"]["auth"]["current"] == "0002_audit_logs"
     assert document["components"]["disk"] == {"free": 1}
     assert document["components"]["pool"]["pool_size"] >= 1
 
