@@ -322,8 +322,9 @@ def test_a_job_is_named_after_its_module(name: str) -> None:
 
 
 def test_a_period_is_at_least_a_second() -> None:
+    sweep: Any = nothing
     with pytest.raises(RegistryError):
-        Periodic(name="shop.sweep", every=timedelta(milliseconds=10), run=nothing)  # type: ignore[arg-type]
+        Periodic(name="shop.sweep", every=timedelta(milliseconds=10), run=sweep)
 
 
 def test_many_jobs_notify_once_and_never_inside_their_own_commit(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bedplate.kernel import leases as leases_of
+from bedplate.kernel import lease_statements
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import (
     BedplateError,
@@ -68,7 +68,7 @@ def test_without_the_epoch_a_stale_write_of_the_same_holder_would_pass(
 ) -> None:
     """The sabotage: the assertion above is worth something."""
     monkeypatch.setattr(
-        leases_of, "FENCE", leases_of.FENCE.replace("epoch = :epoch", ":epoch >= 0")
+        lease_statements, "FENCE", lease_statements.FENCE.replace("epoch = :epoch", ":epoch >= 0")
     )
     unfenced = Leases(StoredJob, wanted="kind = 'shop.send'")
 
@@ -98,7 +98,7 @@ def test_what_is_locked_by_one_claim_is_left_alone_by_the_next(world: World) -> 
 def test_without_skip_locked_a_claim_waits_for_the_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases_of, "LOCK", "FOR NO KEY UPDATE")
+    monkeypatch.setattr(lease_statements, "LOCK", "FOR NO KEY UPDATE")
     waiting = Leases(StoredJob, wanted="kind = 'shop.send'")
     other = world.other_db()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,61 +15,15 @@ from sqlalchemy import text
 from bedplate.kernel import context
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import BedplateError, NotFound, RegistryError, UsageError
-from bedplate.kernel.jobs import Job, JobOptions, Periodic, Running, enqueue, enqueue_many
+from bedplate.kernel.jobs import Job, Periodic, Running, enqueue, enqueue_many
 from bedplate.kernel.leased import State
-from bedplate.kernel.leases import Backoff
 from bedplate.operations import work
-from bedplate.operations.work import Worker, WorkOptions
-from bedplate.testing import Clone, FrozenClock
-from tests.operations.crew import open_database, registry
+from bedplate.testing import Clone
+from tests.operations.crew import registry
+from tests.operations.workers import at_work, db, job, states, until, worker
 from tests.spares import bedplate_clone, spares
 
-__all__ = ["bedplate_clone", "spares"]
-
-AT_ONCE = Backoff(first=timedelta(0), longest=timedelta(0))
-
-
-@pytest.fixture
-async def db(bedplate_clone: Clone) -> AsyncIterator[Database]:
-    made = open_database(bedplate_clone.url)
-    await made.open()
-    yield made
-    await made.close()
-
-
-def job(run: Any, payload: Any = int, **options: Any) -> Job[Any]:
-    return Job(name="crew.do", payload=payload, run=run, **{"backoff": AT_ONCE, **options})
-
-
-def worker(db: Database, *jobs: Any, notes: list[str] | None = None, **options: Any) -> Worker:
-    note = (lambda _: None) if notes is None else notes.append
-    given = WorkOptions(**{"grace": timedelta(seconds=1), **options})
-    return Worker(db, registry(*jobs), given, note=note)
-
-
-@asynccontextmanager
-async def at_work(made: Worker) -> AsyncIterator[Worker]:
-    stopping = asyncio.Event()
-    task = asyncio.create_task(made.run(stopping))
-    try:
-        yield made
-    finally:
-        stopping.set()
-        await task
-
-
-async def until(true: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
-
-
-async def states(db: Database) -> list[str]:
-    rows = await db.all(
-        text("SELECT state FROM bedplate.jobs WHERE kind LIKE 'crew.%' ORDER BY id")
-    )
-    return [row[0] for row in rows]
+__all__ = ["bedplate_clone", "db", "spares"]
 
 
 async def test_a_job_is_given_its_payload_and_succeeds(db: Database) -> None:
@@ -193,7 +145,8 @@ async def test_a_worker_whose_job_went_to_another_stops_it(db: Database) -> None
     await enqueue(db, do, 1)
     async with at_work(worker(db, do, lease=timedelta(seconds=0.6))) as made:
         await until(lambda: _is(len(ran) == 1))
-        await db.run(text("UPDATE bedplate.jobs SET holder = 'another', epoch = epoch + 1"))
+        taken = "UPDATE bedplate.jobs SET holder = 'another', epoch = epoch + 1"
+        await db.run(text(f"{taken} WHERE kind = 'crew.do'"))
         await until(lambda: _is(made.tally.lost == 1))
     assert (await states(db)) == [State.RUNNING]
 
@@ -327,107 +280,3 @@ def test_a_jobs_name_is_its_modules_and_its_own() -> None:
         work.Book.of(registry(Job(name="shop.send", payload=int, run=run)))
     with pytest.raises(RegistryError, match="Two jobs"):
         work.Book.of(registry(job(run), Periodic(name="crew.do", every=timedelta(1), run=run)))
-
-
-async def test_each_period_is_run_once_by_whoever_comes_first(
-    db: Database, frozen_clock: FrozenClock
-) -> None:
-    ran: list[str] = []
-
-    async def run(db: Database, running: Running[None]) -> None:
-        assert running.payload is None
-        ran.append("x")
-
-    sweep = Periodic(name="crew.sweep", every=timedelta(hours=1), run=run)
-    frozen_clock.set(frozen_clock.now.replace(minute=30))
-
-    async def all_drain() -> None:
-        await asyncio.gather(*(worker(db, sweep).drain() for _ in range(3)))
-
-    await all_drain()
-    assert len(ran) == 1
-    await all_drain()
-    assert len(ran) == 1
-    # The next period begins with the hour.
-    frozen_clock.advance(minutes=31)
-    await all_drain()
-    assert len(ran) == 2
-    # Of many that were missed one is caught up.
-    frozen_clock.advance(days=3)
-    await all_drain()
-    assert len(ran) == 3
-    frozen_clock.advance(hours=1)
-    await all_drain()
-    assert len(ran) == 4
-
-
-async def test_a_period_is_not_begun_while_an_earlier_one_runs(
-    db: Database, frozen_clock: FrozenClock
-) -> None:
-    async def run(db: Database, running: Running[None]) -> None:
-        raise ValueError
-
-    sweep = Periodic(
-        name="crew.sweep",
-        every=timedelta(hours=1),
-        run=run,
-        attempts_max=2,
-        backoff=Backoff(first=timedelta(hours=3), longest=timedelta(hours=3)),
-    )
-    await worker(db, sweep).drain()
-    frozen_clock.advance(hours=1)
-    await worker(db, sweep).drain()
-    assert await states(db) == [State.PENDING]
-    frozen_clock.advance(hours=3)
-    await worker(db, sweep).drain()
-    # A dead letter of one period does not keep the next one out.
-    assert await states(db) == [State.FAILED]
-    frozen_clock.advance(hours=1)
-    await worker(db, sweep).drain()
-    assert await states(db) == [State.FAILED, State.PENDING]
-
-
-async def test_a_period_that_comes_more_often_now_need_not_wait_for_the_old_time(
-    db: Database, frozen_clock: FrozenClock
-) -> None:
-    ran: list[str] = []
-
-    async def run(db: Database, running: Running[None]) -> None:
-        ran.append("x")
-
-    for every in (timedelta(days=30), timedelta(minutes=1)):
-        await worker(db, Periodic(name="crew.sweep", every=every, run=run)).drain()
-    frozen_clock.advance(minutes=2)
-    await worker(db, Periodic(name="crew.sweep", every=timedelta(minutes=1), run=run)).drain()
-    assert len(ran) == 2
-
-
-async def test_old_jobs_and_expired_keys_go_and_dead_letters_stay(
-    db: Database, frozen_clock: FrozenClock
-) -> None:
-    async def run(db: Database, running: Running[int]) -> None:
-        if running.payload == 2:
-            raise ValueError
-
-    do = job(run, attempts_max=1)
-    for number in (1, 2):
-        await enqueue(db, do, number)
-    later = frozen_clock.now + timedelta(days=300)
-    await enqueue(db, do, 3, options=JobOptions(run_at=later))
-    await db.run(
-        text(
-            "INSERT INTO bedplate.idempotency_keys "
-            "(user_id, action, key, request_hash, expires_at) "
-            "SELECT '', 'a', n::text, '', bedplate.now() + n * interval '1 day' "
-            "FROM generate_series(1, 20) AS n"
-        )
-    )
-    await worker(db, do).drain()
-    frozen_clock.advance(days=6, hours=23)
-    await worker(db, do).drain()
-    assert len(await states(db)) == 3
-    frozen_clock.advance(hours=2)
-    await worker(db, do).drain()
-    assert await states(db) == [State.FAILED, State.PENDING]
-    [(count,)] = await db.all(text("SELECT count(*) FROM bedplate.idempotency_keys"))
-    assert count == 13

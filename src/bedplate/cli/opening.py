@@ -58,9 +58,9 @@ class Opened:
         """The address of the role that runs lines."""
         return self.url(Role.OWNER)
 
-    def database(self) -> Database:
-        """Return a database for a command's few statements, not open yet."""
-        settings = replace(self.settings, pool_size_max=CONNECTIONS_MAX)
+    def database(self, connections: int = CONNECTIONS_MAX) -> Database:
+        """Return a database, not open yet; by default for a command's few statements."""
+        settings = replace(self.settings, pool_size_max=connections)
         return database(settings, self.registry, self.app_url)
 
 

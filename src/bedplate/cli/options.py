@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
+
+_NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,30 @@ def invocation(context: typer.Context) -> Invocation:
 def examples(*lines: str) -> str:
     """Return the examples of a command's help, kept line by line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def with_options(
+    command: Callable[[typer.Context, Options], object], options: type[Options]
+) -> Any:
+    """Return a command whose options are the fields of a dataclass, for one with many of them."""
+    hints = get_type_hints(options, include_extras=True)
+
+    def call(context: typer.Context, **given: Any) -> object:
+        return command(context, options(**given))
+
+    parameters = [inspect.Parameter("context", _NAMED, annotation=typer.Context)]
+    for field in fields(options):
+        parameters.append(
+            inspect.Parameter(
+                field.name, _NAMED, default=field.default, annotation=hints[field.name]
+            )
+        )
+    # Typer reads a command's options from its signature.
+    told: Any = call
+    told.__name__, told.__doc__ = command.__name__, command.__doc__
+    told.__signature__ = inspect.Signature(parameters)
+    told.__annotations__ = {each.name: each.annotation for each in parameters}
+    return told
 
 
 def group(text: str, *, short: str, epilog: str) -> typer.Typer:

@@ -15,11 +15,13 @@ from bedplate.cli import running
 from bedplate.cli.opening import Opened
 from bedplate.cli.output import Output
 from bedplate.cli.running import Up
+from bedplate.cli.work import connections_of
 from bedplate.integrations.health import HealthServer
 from bedplate.kernel import embedded
 from bedplate.kernel.embedded import Attachment
 from bedplate.kernel.errors import EmbeddedError, PortTaken
 from bedplate.operations.health import Component, Health
+from bedplate.operations.work import Worker, WorkOptions
 
 HOST = "127.0.0.1"
 BACKLOG = 128
@@ -73,10 +75,12 @@ async def serve(
     out: Output,
     *,
     detached: bool,
+    working: bool,
     ready: Callable[[], None],
 ) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP, or until `bedplate down`; then leave in order.
 
+    One worker runs beside, if `working`.
     `ready` is called once that is so: whoever waits to be told may signal at once.
     """
     stopping = asyncio.Event()
@@ -95,9 +99,13 @@ async def serve(
         db = project.database()
         await db.open()
         stack.push_async_callback(db.close)
+        worker = await _worker(project, out, stack) if working else None
         async with asyncio.TaskGroup() as tasks:
+            if worker is not None:
+                tasks.create_task(worker.run(stopping))
             if health_port.listening is not None:
-                health = Health(db, project.registry, components=_components(project))
+                components = _components(project, worker)
+                health = Health(db, project.registry, components=components)
                 server = HealthServer(health, health_port.listening)
                 tasks.create_task(_answer(server, stopping))
             if project.attachment is not None:
@@ -113,9 +121,19 @@ async def _answer(server: HealthServer, stopping: asyncio.Event) -> None:
         server.stop()
 
 
-def _components(project: Opened) -> Mapping[str, Component]:
+async def _worker(project: Opened, out: Output, stack: AsyncExitStack) -> Worker:
+    """Return a worker on connections of its own, so that no job keeps a probe waiting."""
+    options = WorkOptions.of(project.settings)
+    db = project.database(connections_of(options))
+    await db.open()
+    stack.push_async_callback(db.close)
+    return Worker(db, project.registry, options, note=out.note)
+
+
+def _components(project: Opened, worker: Worker | None) -> Mapping[str, Component]:
+    components: dict[str, Component] = {} if worker is None else {"work": worker.statistics}
     if project.attachment is None:
-        return {}
+        return components
 
     def component() -> Mapping[str, object]:
         found = embedded.status(project.settings.folder)
@@ -126,7 +144,7 @@ def _components(project: Opened) -> Mapping[str, Component]:
             "attached": len(found.attached),
         }
 
-    return {"embedded": component}
+    return {"embedded": component, **components}
 
 
 async def _watch(attachment: Attachment, stopping: asyncio.Event, out: Output) -> None:

@@ -13,7 +13,7 @@ import typer
 from bedplate.cli import running
 from bedplate.cli.migrate import migrated
 from bedplate.cli.opening import Opened, address, opened, settings_of, shown
-from bedplate.cli.options import Json, examples
+from bedplate.cli.options import Json, examples, with_options
 from bedplate.cli.output import Output, fields
 from bedplate.cli.seed import load_samples, said
 from bedplate.cli.serving import HealthPort, reserve, serve
@@ -46,6 +46,21 @@ Samples = Annotated[
 ]
 
 
+Work = Annotated[bool, typer.Option("--work/--no-work", help="Run the modules' jobs beside.")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to come up, and what to run then."""
+
+    detach: Detach = False
+    exit_: Exit = False
+    port: Port = None
+    samples: Samples = None
+    work: Work = True
+    as_json: Json = False
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """What `up` brought about."""
@@ -64,41 +79,35 @@ def register(app: typer.Typer) -> None:
             "bedplate up --detach && bedplate psql",
             "bedplate up --exit --json",
             "DATABASE_URL=postgresql://app@db/shop bedplate up --port 8080",
+            "bedplate up --no-work",
         ),
-    )(up)
+    )(with_options(up, Options))
     # What `up --detach` starts; people have no use for it.
     app.command(BACKGROUND, hidden=True)(background)
 
 
-def up(
-    context: typer.Context,
-    detach: Detach = False,
-    exit_: Exit = False,
-    port: Port = None,
-    samples: Samples = None,
-    as_json: Json = False,
-) -> None:
+def up(context: typer.Context, options: Options) -> None:
     """Bring everything up: PostgreSQL, every schema, samples in a new database; and keep running.
 
-    Serves /live, /ready and /health on 127.0.0.1 and starts PostgreSQL again after a crash.
-    Ctrl-C and SIGTERM stop in order (exit code 0); the server stops with the last that uses it. A
-    second `up` attaches to it. With DATABASE_URL no server is started.
+    Serves /live, /ready and /health on 127.0.0.1, runs the modules' jobs, and starts PostgreSQL
+    again after a crash. Ctrl-C and SIGTERM stop in order (exit code 0); the server stops with the
+    last that uses it. A second `up` attaches to it. With DATABASE_URL no server is started.
     """
-    out = Output(as_json)
-    if detach and exit_:
+    out = Output(options.as_json)
+    if options.detach and options.exit_:
         raise UsageError("--detach stays and --exit leaves.", "Give one of the two.")
     settings = settings_of(context)
-    number = settings.health_port if port is None else port
-    health = None if exit_ else reserve(settings.folder, number)
+    number = settings.health_port if options.port is None else options.port
+    health = None if options.exit_ else reserve(settings.folder, number)
     with opened(settings, out) as project:
-        ready = _bring_up(project, out, samples)
-        if detach and health is not None:
-            health = _into_background(project, health, number)
+        ready = _bring_up(project, out, options.samples)
+        if options.detach and health is not None:
+            health = _into_background(project, health, number, work=options.work)
             if project.attachment is not None:
                 # Only now: had it failed, the server would be stopped with us.
                 project.attachment.keep_running()
         document, text = _said(project, ready, health)
-        if health is None or detach:
+        if health is None or options.detach:
             out.result(document, text)
             return
 
@@ -106,17 +115,19 @@ def up(
             out.result(document, text)
             out.note("Ctrl-C stops it.")
 
-        asyncio.run(serve(project, health, out, detached=False, ready=tell))
+        serving = serve(project, health, out, detached=False, working=options.work, ready=tell)
+        asyncio.run(serving)
 
 
-def background(context: typer.Context, port: Port = None) -> None:
-    """Serve health and watch the server, as the process that `up --detach` leaves behind."""
+def background(context: typer.Context, port: Port = None, work: Work = True) -> None:
+    """Serve health, work and watch the server, as the process that `up --detach` leaves behind."""
     out = Output(as_json=False)
     settings = settings_of(context)
     health = reserve(settings.folder, settings.health_port if port is None else port)
     with opened(settings, out) as project:
         # Its pid is in the folder by then, which is what the waiting `up` looks for.
-        asyncio.run(serve(project, health, out, detached=True, ready=lambda: None))
+        serving = serve(project, health, out, detached=True, working=work, ready=lambda: None)
+        asyncio.run(serving)
 
 
 def _bring_up(project: Opened, out: Output, samples: bool | None) -> Ready:
@@ -127,7 +138,7 @@ def _bring_up(project: Opened, out: Output, samples: bool | None) -> Ready:
     return Ready(applied, lines, load_samples(project, out) if samples else ())
 
 
-def _into_background(project: Opened, health: HealthPort, number: int) -> HealthPort:
+def _into_background(project: Opened, health: HealthPort, number: int, *, work: bool) -> HealthPort:
     """Start `up` as a process of its own and wait until it serves; raises EmbeddedError."""
     folder = project.settings.folder
     others = [health.server] if health.server else running.find(folder)
@@ -140,9 +151,8 @@ def _into_background(project: Opened, health: HealthPort, number: int) -> Health
     place = folder / running.FOLDER
     log = place / LOG
     command = [sys.executable, "-P", "-m", "bedplate.cli.main", "--folder", str(folder)]
-    pid = processes.start(
-        [*command, BACKGROUND, "--port", str(number)], log=log, guard=place / GUARD
-    )
+    command += [BACKGROUND, "--port", str(number), "--work" if work else "--no-work"]
+    pid = processes.start(command, log=log, guard=place / GUARD)
     deadline = time.monotonic() + DETACHED_LIMIT_S
     while processes.alive(pid) and time.monotonic() < deadline:
         for found in running.find(folder):

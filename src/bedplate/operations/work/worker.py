@@ -8,7 +8,7 @@ whatever else they like.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -120,12 +120,16 @@ class Worker:
                 await self._leave()
         return self.tally
 
-    async def drain(self) -> Tally:
-        """Work until nothing is due and nothing runs; raises what the database does."""
+    async def drain(self, stopping: asyncio.Event | None = None) -> Tally:
+        """Work until nothing is due and nothing runs; raises what the database does.
+
+        What must wait before it is tried again is not due.
+        """
+        stopping = stopping or asyncio.Event()
         async with AsyncExitStack() as stack:
-            self._beside(stack, self._keep_leases())
+            self._beside(stack, self._keep_leases(), self._watch(stopping))
             try:
-                while True:
+                while not stopping.is_set():
                     self._wake.clear()
                     if not await self._claim() and not self._running:
                         break
@@ -134,6 +138,11 @@ class Worker:
             finally:
                 await self._leave()
         return self.tally
+
+    def statistics(self) -> Mapping[str, object]:
+        """Tell how many jobs run, whether new ones are heard of, and what became of the others."""
+        listening = self._listener.listening
+        return {"running": len(self._running), "listening": listening, **self.tally.as_dict()}
 
     @property
     def _free(self) -> int:
