@@ -15,7 +15,9 @@ from bedplate.cli.output import EXIT_CODES, ExitCode
 
 # psql's output is its own.
 WITHOUT_JSON = {"psql"}
+JOB = "01980000-0000-7000-8000-000000000001"
 ARGUMENTS = {"new": ["shop.orders"], "enable": ["credits"], "disable": ["auth"]}
+ARGUMENTS |= {"retry": [JOB], "cancel": [JOB]}
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -50,6 +52,7 @@ def test_the_commands_are_the_ones_promised() -> None:
         *("up", "down", "status", "url", "psql", "seed", "check"),
         *("module list", "module new", "module enable", "module disable", "module graph"),
         *("migrate apply", "migrate status", "docs build", "docs check"),
+        *("work list", "work retry", "work cancel"),
     }
 
 
