@@ -13,8 +13,8 @@ import typer.main
 from bedplate.cli.main import app, run
 from bedplate.cli.output import EXIT_CODES, ExitCode
 
-# psql's output is its own.
-WITHOUT_JSON = {"psql"}
+# psql's output is its own, and an export has a document on each line.
+WITHOUT_JSON = {("psql",), ("audit", "export")}
 JOB = "01980000-0000-7000-8000-000000000001"
 ARGUMENTS = {"new": ["shop.orders"], "enable": ["credits"], "disable": ["auth"]}
 ARGUMENTS |= {"retry": [JOB], "cancel": [JOB]}
@@ -52,6 +52,7 @@ def test_the_commands_are_the_ones_promised() -> None:
         *("up", "down", "status", "url", "psql", "seed", "check"),
         *("module list", "module new", "module enable", "module disable", "module graph"),
         *("migrate apply", "migrate status", "docs build", "docs check"),
+        *("audit show", "audit export"),
         *("work list", "work retry", "work cancel"),
     }
 
@@ -64,10 +65,10 @@ def test_help_has_a_sentence_and_an_example(
     text = capsys.readouterr().out
     assert re.search(rf"Examples:\n\s+.*bedplate {' '.join(path)}", text)
     assert text.partition("\n\n")[2].lstrip()[0].isupper()
-    assert ("--json" in text) is (path[0] not in WITHOUT_JSON)
+    assert ("--json" in text) is (path not in WITHOUT_JSON)
 
 
-@pytest.mark.parametrize("group", ["module", "migrate", "docs"])
+@pytest.mark.parametrize("group", ["module", "migrate", "docs", "audit"])
 def test_a_group_alone_prints_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([group]) == ExitCode.OK
     assert "Commands:" in capsys.readouterr().out
@@ -87,7 +88,7 @@ def test_a_wrong_setting_is_one_line_and_code_2(
 ) -> None:
     (folder / "bedplate.toml").write_text("pool_size = 3\n")
     before = sorted(folder.rglob("*"))
-    wants_json = path[0] not in WITHOUT_JSON
+    wants_json = path not in WITHOUT_JSON
     arguments = [*path, *ARGUMENTS.get(path[-1], ()), *(["--json"] if wants_json else [])]
     assert run(arguments) == ExitCode.USAGE
     said = capsys.readouterr()

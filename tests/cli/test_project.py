@@ -47,7 +47,7 @@ def test_migrate_seed_check_and_docs_follow_one_another(capfd: pytest.CaptureFix
     assert said(capfd, "seed", code=5)["error"]["code"] == "outdated_line"
     assert not said(capfd, "migrate", "status", "--check", code=1)["current"]
     assert said(capfd, "check", code=1)["ok"] is False
-    assert said(capfd, "migrate", "apply")["applied"][-1] == "auth 0001_users"
+    assert said(capfd, "migrate", "apply")["applied"][-1] == "auth 0002_audit_logs"
     assert said(capfd, "migrate", "apply")["applied"] == []
     assert said(capfd, "migrate", "status", "--check")["current"]
     assert said(capfd, "seed")["samples"] == [{"module": "auth", "rows": 8}]

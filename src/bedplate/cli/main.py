@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from bedplate.cli import check, docs, down, migrate, module, psql, seed, status, up, url, work
+from bedplate.cli import (
+    audit,
+    check,
+    docs,
+    down,
+    migrate,
+    module,
+    psql,
+    seed,
+    status,
+    up,
+    url,
+    work,
+)
 from bedplate.cli.options import Invocation, examples
 from bedplate.cli.output import EXIT_CODES, ExitCode, Output, exit_code
 from bedplate.kernel.errors import BedplateError
@@ -36,6 +49,7 @@ for commands in (up, down, status, url, psql, seed, check):
 app.add_typer(module.app, name="module")
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(docs.app, name="docs")
+app.add_typer(audit.app, name="audit")
 app.add_typer(work.app, name="work")
 
 

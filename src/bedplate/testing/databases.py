@@ -6,6 +6,7 @@ A clone costs some 20 ms, whatever the lines cost; each test may therefore have 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import itertools
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from bedplate.catalog import Connection, connect
-from bedplate.kernel import registry, roles
+from bedplate.kernel import capture, lines, registry, roles
+from bedplate.kernel.audit import log_of
 from bedplate.kernel.model import NAMING_CONVENTION
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.settings import Settings
@@ -192,8 +194,15 @@ class Template:
 
 
 def fingerprint(modules: Registry, settings: Settings, host_sql: str = "") -> str:
-    """Return what tells one template from another: the lines' text, the bindings, the clock."""
+    """Return what tells one template from another: the lines' text, the bindings, the clock.
+
+    Revisions leave a part to the kernel (grants, guards, audit logs), whose text counts as well.
+    """
     digest = hashlib.sha256()
+    for asked in (lines, capture):
+        digest.update(inspect.getsource(asked).encode())
+    for manifest in modules.ordered:
+        digest.update(f"{manifest.name} {log_of(manifest) is not None}\n".encode())
     for line in modules.lines:
         digest.update(f"{line.name} {line.schema}\n".encode())
         for revision in line.revisions:
