@@ -18,6 +18,9 @@ from bedplate.kernel.events import Event, Subscription
 from bedplate.kernel.fields import Assignment, assign, equal
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.idempotency import Once, Request, once
+from bedplate.kernel.jobs import Job, JobOptions, Periodic, Running, enqueue, enqueue_many
+from bedplate.kernel.leased import Leased
+from bedplate.kernel.leases import Lease, Leases
 from bedplate.kernel.model import Model
 from bedplate.kernel.module import ModuleManifest
 from bedplate.kernel.pagination import Page
@@ -40,15 +43,22 @@ __all__ = [
     "Handle",
     "Identified",
     "Include",
+    "Job",
+    "JobOptions",
+    "Lease",
+    "Leased",
+    "Leases",
     "Model",
     "ModuleManifest",
     "Once",
     "Page",
+    "Periodic",
     "Project",
     "Query",
     "Reader",
     "Repository",
     "Request",
+    "Running",
     "Settings",
     "SoftDeleted",
     "Subscription",
@@ -60,6 +70,8 @@ __all__ = [
     "acting",
     "assign",
     "document",
+    "enqueue",
+    "enqueue_many",
     "enum_type",
     "equal",
     "errors",
