@@ -217,8 +217,12 @@ def capture(table: str, *, redact: Iterable[str] = ()) -> None:
 
     The values of `redact` are never shown, only that they changed. The revision fails where the
     table has no primary key or no such column; renaming one of these columns later makes changes
-    of the table fail until it is captured anew. A function of the schema that runs as the owner
-    and has `SET bedplate.audited = '<schema>'` is not captured: it writes rows of its own.
+    of the table fail until it is captured anew.
+
+    A ledger's SECURITY DEFINER function writes rows of its own instead, after `PERFORM
+    set_config('bedplate.audited', '<schema>', true)`; it says `''` at its end. Only the owner's
+    statements heed that, so the app's role cannot go without capture by saying the same. (As a
+    SET of the function itself, PostgreSQL allows such a setting to superusers only.)
     """
     context = lines.current()
     statement = sql.SQL("SELECT bedplate.capture({}, {}, {}::text[])").format(
