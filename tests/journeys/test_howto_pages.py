@@ -41,7 +41,7 @@ def _program(page: str) -> Any:
     return compile("\n".join(lines), path, "exec", flags=flags, dont_inherit=True)
 
 
-@pytest.mark.parametrize("page", ["query-and-write", "use-beside-sqlalchemy"])
+@pytest.mark.parametrize("page", ["background-work", "query-and-write", "use-beside-sqlalchemy"])
 async def test_an_async_page_runs(page: str, project: dict[str, Any]) -> None:
     running = eval(_program(page), project)
     assert inspect.iscoroutine(running)
