@@ -144,7 +144,7 @@ def test_jobs_of_one_key_run_one_after_the_other_in_their_order(world: World) ->
         key = JobOptions(serial_key="account 1")
         await enqueue_many(db, SEND, [Parcel(1), Parcel(2)], options=key)
         # Neither priority nor another kind gets around the order.
-        urgent = JobOptions(serial_key="account 1", priority=100)
+        urgent = JobOptions(serial_key="account 1", priority=20)
         await enqueue(db, SEND, Parcel(3), options=urgent)
         await enqueue(db, SEND, Parcel(9))
         first = (await claim(db, limit=10)).held
@@ -312,7 +312,7 @@ def test_what_is_no_payload_or_key_is_refused_and_nothing_written(world: World) 
 
     world.run(body(world.db))
     with pytest.raises(FieldInvalid):
-        JobOptions(priority=101)
+        JobOptions(priority=21)
 
 
 @pytest.mark.parametrize("name", ["send", "Shop.send", "shop.", "shop.send it"])

@@ -287,7 +287,7 @@ def test_a_claim_has_a_limit(world: World) -> None:
         "expires_at = bedplate.now()",
         "attempts = -1",
         "max_attempts = 51",
-        "priority = 101",
+        "priority = 21",
         "unique_key = repeat('x', 256)",
         "errors = '{}'",
         "progress = 101",

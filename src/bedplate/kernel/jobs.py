@@ -246,7 +246,7 @@ class Periodic:
 class JobOptions:
     """When and beside what a job runs.
 
-    `run_at` is the earliest start (None: at once). A step of `priority` (-100 to 100) is worth a
+    `run_at` is the earliest start (None: at once). A step of `priority` (-20 to 20) is worth a
     minute of waiting. Jobs of one `serial_key`, of whatever kind, run one after the other in the
     order in which they were enqueued; one that waits for another attempt makes the rest wait. While
     a job of the same kind and `unique_key` waits or runs, no second one is made.

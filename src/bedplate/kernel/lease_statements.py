@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from bedplate.kernel.leased import ATTEMPTS_MAX
+from bedplate.kernel.leased import ATTEMPTS_MAX, PRIORITY_MAX
 
 # What every write of a holder asks for. Expiry is not in it: a lease that ran out, and that nobody
 # took, is still the only one.
 FENCE = "id = :id AND epoch = :epoch AND holder = :holder AND state = 'RUNNING'"
+
+# What is due has a turn that is no later than this; the index stops there, however much waits.
+AHEAD = f"interval '{PRIORITY_MAX} minutes'"
 
 LOCK = "FOR NO KEY UPDATE SKIP LOCKED"
 
@@ -27,8 +30,8 @@ expired AS (
 due AS (
     SELECT id, false AS ran_out, 'RUNNING' AS outcome
     FROM {table} AS candidate
-    WHERE state = 'PENDING' AND run_at <= (SELECT moment FROM at)
-        AND {turn} <= (SELECT moment AT TIME ZONE 'UTC' + interval '100 minutes' FROM at)
+    WHERE {waits} AND run_at <= (SELECT moment FROM at)
+        AND {turn} <= (SELECT moment AT TIME ZONE 'UTC' + {ahead} FROM at)
         AND (serial_key IS NULL OR NOT EXISTS (
             SELECT FROM {table} AS other
             WHERE other.serial_key = candidate.serial_key AND other.state = 'RUNNING'
@@ -43,7 +46,7 @@ SELECT id AS picked_id, ran_out, outcome, moment
 FROM (SELECT * FROM expired UNION ALL SELECT * FROM due) AS both_kinds, at
 """
 
-# `state` is the row's own, `ended` the condition under which the failure is its last.
+# Whether a failure is the last.
 ENDED = "(cancel_requested_at IS NOT NULL OR attempts >= max_attempts)"
 FAIL = f"""
 UPDATE {{table}} SET

@@ -26,14 +26,22 @@ ATTEMPTS_MAX = 50
 KEY_CHARACTERS_MAX = 255
 """The longest serial_key or unique_key."""
 
-PRIORITY_MAX = 100
-"""The highest priority; the lowest is as far below zero."""
+PRIORITY_MAX = 20
+"""The highest priority; the lowest is as far below zero. A claim looks so many minutes ahead."""
 
 TURN = "((run_at AT TIME ZONE 'UTC') - priority * interval '1 minute')"
 """When a row's turn comes: one step of priority is worth a minute of waiting.
 
 It does not change while a row waits, so an index holds the order, and whatever waits long enough
 overtakes what is more urgent: low priority is not starved.
+"""
+
+
+WAITS = "pg_catalog.texteq(state, 'PENDING')"
+"""That a row is PENDING, as the claim and its index say it.
+
+What the planner knows of a queue is always old: it would expect next to no such rows, and rather
+sort all there are than follow the index. Of a function call it expects a third.
 """
 
 
@@ -151,7 +159,7 @@ _RULES = {
     "errors": "jsonb_typeof(errors) = 'array'",
 }
 _INDEXES = (
-    ("ix", "turn", f"{TURN}, id", "state = 'PENDING'"),
+    ("ix", "turn", f"{TURN}, id", WAITS),
     ("ix", "expires_at", "expires_at", "state = 'RUNNING'"),
     ("ix", "finished_at", "finished_at", "finished_at IS NOT NULL"),
     ("ix", "serial_order", "serial_key, id", "state = 'PENDING' AND serial_key IS NOT NULL"),

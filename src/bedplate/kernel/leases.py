@@ -36,7 +36,7 @@ from bedplate.kernel import ids
 from bedplate.kernel import lease_statements as statements
 from bedplate.kernel.database import Database, Writer
 from bedplate.kernel.errors import BedplateError, LeaseLost, LimitExceeded, UniqueViolation
-from bedplate.kernel.leased import TURN, Leased, State
+from bedplate.kernel.leased import TURN, WAITS, Leased, State
 from bedplate.kernel.model import mapper_of
 from bedplate.kernel.query import Query
 from bedplate.kernel.settings import redact
@@ -271,7 +271,12 @@ def _claim(model: type[Leased], wanted: str, parameters: Sequence[Any]) -> Updat
     table: Any = mapper_of(model).local_table
     condition = f"AND {wanted}" if wanted else ""
     written = statements.PICK.format(
-        table=table.fullname, wanted=condition, turn=TURN, lock=statements.LOCK
+        table=table.fullname,
+        wanted=condition,
+        turn=TURN,
+        waits=WAITS,
+        ahead=statements.AHEAD,
+        lock=statements.LOCK,
     )
     picked = (
         text(written)

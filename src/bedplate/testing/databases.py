@@ -16,7 +16,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from bedplate.catalog import Connection, connect
-from bedplate.kernel import capture, lines, registry, roles
+from bedplate.kernel import capture, leased, lines, registry, roles
 from bedplate.kernel.audit import log_of
 from bedplate.kernel.model import NAMING_CONVENTION
 from bedplate.kernel.registry import Registry
@@ -196,10 +196,10 @@ class Template:
 def fingerprint(modules: Registry, settings: Settings, host_sql: str = "") -> str:
     """Return what tells one template from another: the lines' text, the bindings, the clock.
 
-    Revisions leave a part to the kernel (grants, guards, audit logs), whose text counts as well.
+    Revisions leave a part to the kernel (grants, guards, audit logs, leases); its text counts too.
     """
     digest = hashlib.sha256()
-    for asked in (lines, capture):
+    for asked in (lines, capture, leased):
         digest.update(inspect.getsource(asked).encode())
     for manifest in modules.ordered:
         digest.update(f"{manifest.name} {log_of(manifest) is not None}\n".encode())
