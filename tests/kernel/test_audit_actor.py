@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bedplate import Database, UserId, acting, assign, errors
+from bedplate import Database, Transaction, UserId, acting, assign, errors
 from bedplate.kernel import audit, ids
 from bedplate.kernel.audit import Counts, Entry, Wanted
 from bedplate.modules.auth import AuditAction, AuditLog, User, create_user, users
@@ -66,6 +66,12 @@ def test_where_nobody_is_known_to_act_it_is_the_system_and_counted(world: World)
     world.run(body(world.db))
 
 
+async def undone(tx: Transaction, user: User) -> None:
+    async with tx.savepoint():
+        await users.update(tx, user.id, assign(User.name, "undone"))
+        await users.update(tx, user.id, assign(User.failed_login_count, -1))
+
+
 def test_savepoints_keep_the_actor_and_lose_what_they_undo(world: World) -> None:
     async def body(db: Database) -> None:
         ada = await a_user(db)
@@ -73,9 +79,7 @@ def test_savepoints_keep_the_actor_and_lose_what_they_undo(world: World) -> None
             async with tx.savepoint():
                 await users.update(tx, ada.id, assign(User.name, "kept"))
             with pytest.raises(errors.CheckViolation):
-                async with tx.savepoint():
-                    await users.update(tx, ada.id, assign(User.name, "undone"))
-                    await users.update(tx, ada.id, assign(User.failed_login_count, -1))
+                await undone(tx, ada)
             await users.update(tx, ada.id, assign(User.name, "after"))
         entries = await audit.entries(db, Wanted(actor=str(ada.id)))
         shown = [(entry.changes or {})["after"]["name"] for entry in entries]
