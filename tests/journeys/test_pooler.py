@@ -16,10 +16,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import String, column, text
 
-from bedplate import Project, Query, acting
+from bedplate import Database, Job, ModuleManifest, Project, Query, Running, acting, enqueue
 from bedplate.kernel import processes
+from bedplate.kernel.registry import Registry
 from bedplate.kernel.settings import Settings
 from bedplate.modules.auth import User, create_user, users
+from bedplate.operations.work import Worker, WorkOptions
 from bedplate.testing import Clone
 
 PROGRAM = "/usr/sbin/pgbouncer"
@@ -155,3 +157,25 @@ async def test_prepared_statements_would_fail_there(pooled: Settings) -> None:
 
         outcomes = await asyncio.gather(*(read() for _ in range(CLIENTS)), return_exceptions=True)
     assert any(isinstance(outcome, Exception) for outcome in outcomes)
+
+
+async def test_a_worker_finds_its_jobs_where_it_cannot_listen(pooled: Settings) -> None:
+    waits: list[float] = []
+
+    async def note_the_time(db: Database, running: Running[float]) -> None:
+        waits.append(time.monotonic() - running.payload)
+
+    job = Job(name="crew.note", payload=float, run=note_the_time)
+    manifest = ModuleManifest(name="crew", package="tests.shop", models=(), jobs=(job,))
+    async with await Project.open(settings=pooled) as project:
+        worker = Worker(project.db, Registry([manifest]), WorkOptions(), note=print)
+        stopping = asyncio.Event()
+        working = asyncio.create_task(worker.run(stopping))
+        for _ in range(10):
+            await asyncio.sleep(0.3)
+            await enqueue(project.db, job, time.monotonic())
+        await asyncio.sleep(1)
+        stopping.set()
+        assert (await working).succeeded >= 10
+        assert worker.statistics()["listening"] is False
+    assert sorted(waits)[8] < 0.5

@@ -45,7 +45,7 @@ app = typer.Typer(rich_markup_mode=None)
     epilog=examples(
         "bedplate work",
         "bedplate work --once --json",
-        "bedplate work --concurrency 16",
+        "bedplate work --concurrency=16",
         "bedplate work list --state FAILED",
     ),
 )
