@@ -267,8 +267,7 @@ async def entries(db: Handle, wanted: Wanted = Wanted(), *, limit: int = 50) -> 
     """
     if not 1 <= limit <= ENTRIES_MAX:
         raise UsageError(f"The limit {limit} is not one.", f"Ask for 1 to {ENTRIES_MAX}.")
-    newest = _narrowed(wanted).order_by(VIEW.c.created_at.desc(), VIEW.c.id.desc()).limit(limit)
-    return [Entry(*row) for row in await db.all(newest)]
+    return [Entry(*row) for row in await db.all(newest(wanted, limit))]
 
 
 async def export(db: Handle, wanted: Wanted = Wanted()) -> AsyncIterator[Entry]:
@@ -283,6 +282,12 @@ async def counts(db: Handle, wanted: Wanted = Wanted()) -> Counts:
     by_user = func.count(VIEW.c.user_id)
     rows: Any = await db.one(_narrowed(wanted, func.count(), func.count() - by_user))
     return Counts(*rows)
+
+
+def newest(wanted: Wanted, limit: int) -> Select[Any]:
+    """Return the statement that `entries` runs."""
+    order = (VIEW.c.created_at.desc(), VIEW.c.id.desc())
+    return _narrowed(wanted).order_by(*order).limit(limit)
 
 
 def _narrowed(wanted: Wanted, *shown: Any) -> Select[Any]:
