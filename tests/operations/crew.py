@@ -34,24 +34,26 @@ WAIT_S = 30.0
 # What must never happen is written down by the database itself: a lease given while another on the
 # same row was alive.
 TRACES = """
-CREATE TABLE public.traces (
+CREATE SCHEMA crew;
+GRANT USAGE ON SCHEMA crew TO PUBLIC;
+CREATE TABLE crew.traces (
     job uuid, epoch bigint, number bigint, serial text,
     at timestamptz DEFAULT clock_timestamp()
 );
-CREATE TABLE public.broken (job uuid, epoch bigint);
-GRANT SELECT, INSERT, DELETE ON public.traces, public.broken TO PUBLIC;
-CREATE FUNCTION public.watch() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE TABLE crew.broken (job uuid, epoch bigint);
+GRANT SELECT, INSERT, DELETE ON crew.traces, crew.broken TO PUBLIC;
+CREATE FUNCTION crew.watch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.epoch <> OLD.epoch AND OLD.state = 'RUNNING' AND OLD.expires_at > clock_timestamp() THEN
-        INSERT INTO public.broken VALUES (OLD.id, OLD.epoch);
+        INSERT INTO crew.broken VALUES (OLD.id, OLD.epoch);
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER watch BEFORE UPDATE ON bedplate.jobs FOR EACH ROW EXECUTE FUNCTION public.watch();
+CREATE TRIGGER watch BEFORE UPDATE ON bedplate.jobs FOR EACH ROW EXECUTE FUNCTION crew.watch();
 """
 _LEAVE: Query[Any] = Query(
     text(
-        "INSERT INTO public.traces (job, epoch, number, serial) "
+        "INSERT INTO crew.traces (job, epoch, number, serial) "
         "VALUES (:job, :epoch, :number, :serial)"
     ).bindparams(
         bindparam("job", type_=Uuid),

@@ -78,13 +78,13 @@ def recount(crew: Crew) -> dict[str, int]:
     """What must be none: the laws, each as a count of what breaks it."""
     laws = {
         "not ended once": "SELECT count(*) FROM bedplate.jobs LEFT JOIN (SELECT job, count(*) AS n "
-        "FROM public.traces GROUP BY job) AS t ON t.job = id "
+        "FROM crew.traces GROUP BY job) AS t ON t.job = id "
         "WHERE kind = 'crew.trace' AND (state <> 'SUCCEEDED' OR n IS DISTINCT FROM 1)",
-        "written by another than the last holder": "SELECT count(*) FROM public.traces "
+        "written by another than the last holder": "SELECT count(*) FROM crew.traces "
         "JOIN bedplate.jobs ON id = job WHERE traces.epoch <> jobs.epoch",
-        "two live leases": "SELECT count(*) FROM public.broken",
+        "two live leases": "SELECT count(*) FROM crew.broken",
         "out of order": "SELECT count(*) FROM (SELECT number, lag(number) OVER "
-        "(PARTITION BY serial ORDER BY at) AS before FROM public.traces "
+        "(PARTITION BY serial ORDER BY at) AS before FROM crew.traces "
         "WHERE serial IS NOT NULL) AS t WHERE before > number",
     }
     return {law: query(crew, sql)[0][0] for law, sql in laws.items()}
@@ -96,7 +96,7 @@ def test_whoever_is_killed_each_job_ends_once(crew: Crew) -> None:
     ask(crew)
     for _ in range(WORKERS):
         crew.start()
-    until(lambda: query(crew, "SELECT count(*) FROM public.traces")[0][0] > 20, crew)
+    until(lambda: query(crew, "SELECT count(*) FROM crew.traces")[0][0] > 20, crew)
     killed = 0
     while left(crew) > 40 and killed < 5:
         time.sleep(chance.uniform(0.05, 0.4))
@@ -149,7 +149,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing(crew: Crew) -> Non
 def test_a_worker_told_to_stop_leaves_nothing_running(crew: Crew) -> None:
     ask(crew)
     pid = crew.start()
-    until(lambda: query(crew, "SELECT count(*) FROM public.traces")[0][0] > 20, crew)
+    until(lambda: query(crew, "SELECT count(*) FROM crew.traces")[0][0] > 20, crew)
     crew.kill(pid, signal.SIGTERM)
     assert query(crew, "SELECT 1 FROM bedplate.jobs WHERE state = 'RUNNING'") == []
     assert left(crew) > 0

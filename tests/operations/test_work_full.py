@@ -91,7 +91,7 @@ def kill_until_done(crew: Crew, chance: random.Random) -> dict[str, Any]:
 
 def pickups(crew: Crew) -> dict[str, float]:
     """From the start of the transaction that enqueues to the end of the body's own statement."""
-    query(crew, "DELETE FROM public.traces RETURNING 1")
+    query(crew, "DELETE FROM crew.traces RETURNING 1")
 
     async def ask(db: Database) -> None:
         for number in range(PICKUPS):
@@ -102,7 +102,7 @@ def pickups(crew: Crew) -> dict[str, float]:
     time.sleep(2)
     rows = query(
         crew,
-        "SELECT 1000 * extract(epoch FROM at - created_at)::float FROM public.traces "
+        "SELECT 1000 * extract(epoch FROM at - created_at)::float FROM crew.traces "
         "JOIN bedplate.jobs ON id = job ORDER BY 1",
     )
     waits = [row[0] for row in rows]
