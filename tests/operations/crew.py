@@ -76,7 +76,7 @@ async def leave_trace(db: Database, running: Running[Parcel]) -> None:
     """Take a while; then leave a trace and end the job, in one transaction."""
     parcel = running.payload
     if parcel.seconds:
-        await asyncio.sleep(random.uniform(0, 2 * parcel.seconds))
+        await asyncio.sleep(parcel.seconds * random.uniform(0.5, 1.5))
     async with db.transaction() as tx:
         await tx.run(
             _LEAVE,
