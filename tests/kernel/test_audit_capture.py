@@ -152,6 +152,17 @@ def test_many_rows_of_one_statement_keep_their_own_values(here: Corner) -> None:
     assert wrong == (5000, 5000)
 
 
+def test_many_rows_after_many_single_ones_take_no_longer(here: Corner) -> None:
+    """The kept plan is made for one row; a join in it would now compare 20,000 with 20,000."""
+    here.captured("id int PRIMARY KEY, n int")
+    here.app.execute("INSERT INTO corner.things SELECT i, i FROM generate_series(1, 20000) i")
+    for number in range(1, 13):
+        here.app.execute("UPDATE corner.things SET n = 0 WHERE id = %s", [number])
+    here.app.execute("SET statement_timeout = '20s'")
+    here.app.execute("UPDATE corner.things SET n = -1")
+    assert len(here.log()) == 40_012
+
+
 def test_cascades_are_recorded_also_where_one_changes_a_row_twice(here: Corner) -> None:
     here.owner.execute("CREATE TABLE corner.parents (id int PRIMARY KEY)")
     here.captured(
@@ -194,6 +205,26 @@ def test_secrets_are_never_shown_but_their_changes_are(here: Corner) -> None:
         (DELETED, "1", {"id": 1, "name": "b", "token": None, "hash": redacted}, None),
     ]
     assert "471" not in json.dumps([entry["changes"] for entry in here.log()])
+
+
+def test_a_table_that_changes_its_columns_goes_on_being_recorded(here: Corner) -> None:
+    """Also in a session whose plans were made for the columns of before."""
+    here.captured("id int PRIMARY KEY, name text, old int DEFAULT 5")
+    for number in range(1, 10):
+        here.app.execute("INSERT INTO corner.things VALUES (%s, 'x')", [number])
+        here.app.execute("UPDATE corner.things SET name = name || 'y' WHERE id = %s", [number])
+    here.owner.execute(
+        "ALTER TABLE corner.things ADD COLUMN extra numeric DEFAULT 1.50, DROP COLUMN old,"
+        " ALTER COLUMN id TYPE bigint"
+    )
+    seen = len(here.log())
+    here.app.execute("INSERT INTO corner.things VALUES (2147483648, 'z')")
+    here.app.execute("UPDATE corner.things SET extra = 2 WHERE id = 2147483648")
+    key = 2147483648
+    assert here.changes()[seen:] == [
+        (INSERTED, str(key), None, {"id": key, "name": "z", "extra": 1.5}),
+        (UPDATED, str(key), {"id": key, "extra": 1.5}, {"id": key, "extra": 2}),
+    ]
 
 
 @pytest.mark.parametrize("renamed", ["token", "id"])

@@ -78,7 +78,8 @@ COMMENTS = {
 """The comment of each column, in the order of the columns."""
 
 # Who owns the tables owns this function, and it runs as its owner: the roles that change rows need
-# no right to the log. Settings are fixed, so that a value's text never depends on the session.
+# no right to the log. Settings are fixed, so that a value's text never depends on the session, and
+# so that no statement is planned anew.
 CAPTURE_ROWS = """
 CREATE FUNCTION {schema}.capture_rows() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -87,6 +88,7 @@ CREATE FUNCTION {schema}.capture_rows() RETURNS trigger
     SET intervalstyle = 'iso_8601'
     SET bytea_output = 'hex'
     SET extra_float_digits = 1
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     key_columns CONSTANT text[] := TG_ARGV[0];
@@ -120,25 +122,32 @@ BEGIN
             jsonb_build_object('before', {shown}, 'after', NULL), 'Row deleted.', actor, kind
         FROM (SELECT to_jsonb(r) AS row FROM old_rows AS r) AS r;
     ELSIF TG_OP = 'UPDATE' THEN
-        -- Both come in one order, so the nth of one is the nth of the other, also where a key
-        -- changes or a cascade changes one row twice.
+        -- Both sides come in one order, so the nth of one is the nth of the other, also where a
+        -- key changes or a cascade changes one row twice. A window and not a join: the plan is
+        -- kept, and one made for a few rows would compare each of many with every other.
         INSERT INTO {log}
             (action, entity_type, entity_id, changes, description, user_id, actor_type)
         SELECT 'ROW_UPDATED', TG_TABLE_NAME, {entity_id},
             jsonb_build_object('before', c.before, 'after', c.after),
             'Changed ' || c.columns || '.', actor, kind
-        FROM (SELECT row_number() OVER () AS n, to_jsonb(o) AS row FROM old_rows AS o) AS r
-        JOIN (SELECT row_number() OVER () AS n, to_jsonb(o) AS row FROM new_rows AS o) AS s
-            USING (n)
+        FROM (
+            SELECT side, lag(side_row) OVER (ORDER BY n, side) AS row, side_row AS now
+            FROM (
+                SELECT 1 AS side, row_number() OVER () AS n, to_jsonb(o) AS side_row
+                FROM old_rows AS o
+                UNION ALL
+                SELECT 2, row_number() OVER (), to_jsonb(o) FROM new_rows AS o
+            ) AS sides
+        ) AS r
         CROSS JOIN LATERAL (
             SELECT
                 jsonb_object_agg(b.key, {old_value}) AS before,
                 jsonb_object_agg(b.key, {new_value}) AS after,
                 string_agg(b.key, ', ') FILTER (WHERE {changed}) AS columns
-            FROM jsonb_each(r.row) AS b JOIN jsonb_each(s.row) AS a ON a.key = b.key
+            FROM jsonb_each(r.row) AS b
             WHERE {changed} OR b.key = ANY (key_columns)
         ) AS c
-        WHERE c.columns IS NOT NULL;
+        WHERE r.side = 2 AND c.columns IS NOT NULL;
     ELSE
         INSERT INTO {log} (action, entity_type, entity_id, description, user_id, actor_type)
         VALUES ('TABLE_TRUNCATED', TG_TABLE_NAME, '*', 'Every row removed by TRUNCATE.',
@@ -153,7 +162,7 @@ REVOKE ALL ON FUNCTION {schema}.capture_rows() FROM PUBLIC;
 """
 
 # Compared as text: jsonb takes 1.0 and 1.00 for the same.
-CHANGED = "a.value::text <> b.value::text"
+CHANGED = "(r.now -> b.key)::text <> b.value::text"
 VALUE = """CASE WHEN b.key = ANY (redacted) AND {value} <> 'null'
                     THEN to_jsonb({redacted}::text) ELSE {value} END"""
 ENTITY_ID = "(SELECT string_agg(r.row ->> c, ',') FROM unnest(key_columns) AS c)"
@@ -284,7 +293,7 @@ def _capture_rows(names: dict[str, sql.Composable]) -> str:
             entity_id=sql.SQL(ENTITY_ID),
             shown=sql.SQL(SHOWN).format(redacted=redacted),
             old_value=sql.SQL(VALUE).format(value=sql.SQL("b.value"), redacted=redacted),
-            new_value=sql.SQL(VALUE).format(value=sql.SQL("a.value"), redacted=redacted),
+            new_value=sql.SQL(VALUE).format(value=sql.SQL("(r.now -> b.key)"), redacted=redacted),
             changed=sql.SQL(CHANGED),
             **names,
         )
