@@ -7,7 +7,7 @@ Open a project, take a handle, use repositories and actions:
             user = await users.update(tx, user_id, assign(User.name, "Ada"))
 """
 
-from bedplate.kernel import errors
+from bedplate.kernel import audit, errors
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.checks import Check
 from bedplate.kernel.columns import Identified, SoftDeleted, Timestamped, Versioned
@@ -69,6 +69,7 @@ __all__ = [
     "Writer",
     "acting",
     "assign",
+    "audit",
     "document",
     "enqueue",
     "enqueue_many",
