@@ -16,7 +16,18 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import String, column, text
 
-from bedplate import Database, Job, ModuleManifest, Project, Query, Running, acting, enqueue
+from bedplate import (
+    Database,
+    Job,
+    ModuleManifest,
+    Project,
+    Query,
+    Running,
+    acting,
+    assign,
+    audit,
+    enqueue,
+)
 from bedplate.kernel import processes
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.settings import Settings
@@ -144,6 +155,23 @@ async def test_reads_and_writes_of_many_clients_share_few_connections(pooled: Se
         await asyncio.gather(*(live(number) for number in range(CLIENTS)))
         assert await users.count(db) == CLIENTS
         assert [user.email async for user in users.stream(db, order=(User.email,))]
+
+
+async def test_the_audit_log_names_each_transactions_own_actor(pooled: Settings) -> None:
+    async with await Project.open(settings=pooled) as project:
+        db = project.db
+        people = [
+            await users.create(db, User(email=f"{number}@example.com")) for number in range(20)
+        ]
+
+        async def rename(user: User, name: str) -> None:
+            async with db.transaction(user.id) as tx:
+                await users.update(tx, user.id, assign(User.name, name))
+
+        await asyncio.gather(*(rename(user, f"n{n}") for n in range(5) for user in people))
+        entries = await audit.entries(db, audit.Wanted(action="ROW_UPDATED"), limit=200)
+        assert len(entries) == 100
+        assert all(entry.user_id == entry.entity_id for entry in entries)
 
 
 async def test_prepared_statements_would_fail_there(pooled: Settings) -> None:
