@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import configure_mappers
 
 from bedplate.kernel.clock import nanoseconds
-from bedplate.kernel.context import Context, UserId, current
+from bedplate.kernel.context import Context, UserId, current, is_empty
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.events import Subscriptions
 from bedplate.kernel.handle import Handle
@@ -146,6 +146,25 @@ class Database(Handle):
 
 Writer = Database | Transaction
 """What an action's first argument is: it runs unchanged on `db` or inside a `tx`."""
+
+
+def carried_context(db: Writer) -> dict[str, str] | None:
+    """Return who is acting, for a verb of one statement to hand over; None where PostgreSQL knows.
+
+    A transaction has said so with its BEGIN; a single statement on `db` has to say it itself.
+    """
+    if isinstance(db, Transaction):
+        return None
+    context = current()
+    if is_empty(context):
+        return None
+    named = {
+        "actor": context.actor,
+        "request_id": context.request_id,
+        "ip": context.ip,
+        "user_agent": context.user_agent,
+    }
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 def _context(actor: UserId | None) -> Context:

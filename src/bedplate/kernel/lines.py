@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg import sql
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from bedplate.kernel.bindings import Binding
@@ -189,6 +190,21 @@ def _granted(place: sql.Identifier, privileges: tuple[str, ...], role: str) -> s
         place,
         sql.Identifier(role),
     )
+
+
+def with_users(text: str) -> str:
+    """Fill in {user_key}, {users} and {users_table}, {users_id}: the key's type, and its place."""
+    table, _, key = users_reference().rpartition(".")
+    quoted = ".".join(sql.Identifier(part).as_string() for part in table.split("."))
+    names = {
+        "user_key": str(user_key_type().compile(dialect=postgresql.dialect())),
+        "users": f"{quoted} ({sql.Identifier(key).as_string()})",
+        "users_table": quoted,
+        "users_id": sql.Identifier(key).as_string(),
+    }
+    for name, value in names.items():
+        text = text.replace("{" + name + "}", value)
+    return text
 
 
 def executable(*signatures: str) -> None:

@@ -49,7 +49,7 @@ class Settings:
     folder: Path
     database_url: str | None = field(default=None, repr=False)
     database_owner_url: str | None = field(default=None, repr=False)
-    modules: tuple[str, ...] = ("auth",)
+    modules: tuple[str, ...] = ("auth", "credits")
     bind: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
     pool_size_max: int = 10
     pool_wait_timeout_ms: int = 5_000

@@ -1,0 +1,134 @@
+"""Accounts, what comes into them, and what the features cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Integer, Text, Uuid, bindparam, text, update
+
+from bedplate.kernel import clock, ids
+from bedplate.kernel.context import UserId
+from bedplate.kernel.database import Writer, carried_context
+from bedplate.kernel.query import Query
+from bedplate.kernel.types import document, moment, user_key
+from bedplate.modules.credits import rules
+from bedplate.modules.credits.actions.answers import Account, Expired, Granted, GrantTerms
+from bedplate.modules.credits.actions.charges import CONTEXT, failure
+from bedplate.modules.credits.errors import BalanceTooLarge, GrantInvalid, UnknownUser
+from bedplate.modules.credits.models import AdminSettings, OperationType
+
+OPENING_CREDITS = 100
+"""What an account starts with (plan D)."""
+
+PLAIN_TERMS = GrantTerms()
+
+SETTLED_MAX = 1_000
+"""How many accounts one call of `expire_due` settles."""
+
+OPEN: Query[Any] = Query(
+    text(
+        "SELECT outcome, balance_id, balance, available, created "
+        "FROM credits.open_account(:id, :user_id, :credits, :context)"
+    ).bindparams(
+        bindparam("id", type_=Uuid),
+        bindparam("user_id", type_=user_key()),
+        bindparam("credits", type_=Integer),
+        CONTEXT,
+    )
+)
+GRANT: Query[Any] = Query(
+    text(
+        "SELECT outcome, grant_id, balance, replayed FROM credits.grant_credits("
+        ":id, :user_id, :amount, :key, :terms, :expires_at, :context)"
+    ).bindparams(
+        bindparam("id", type_=Uuid),
+        bindparam("user_id", type_=user_key()),
+        bindparam("amount", type_=Integer),
+        bindparam("key", type_=Text),
+        bindparam("terms", type_=document()),
+        bindparam("expires_at", type_=moment()),
+        CONTEXT,
+    )
+)
+EXPIRE: Query[Any] = Query(
+    text("SELECT accounts, credits FROM credits.expire_due(:accounts_max)").bindparams(
+        bindparam("accounts_max", type_=Integer)
+    )
+)
+SET_COSTS = Query(
+    update(AdminSettings).values(
+        feature_costs=bindparam("costs", type_=document()), updated_at=clock.sql_now()
+    )
+)
+
+
+async def open_account(db: Writer, user_id: UserId, *, credits: int = OPENING_CREDITS) -> Account:
+    """Give a user an account with `credits` to start with; the one it has, where it has one.
+
+    For the users of an adopted table, and whoever was created while `credits` was not enabled.
+    Raises UnknownUser, AmountInvalid.
+    """
+    outcome, balance_id, balance, available, created = await db.one(
+        OPEN,
+        id=ids.new(),
+        user_id=user_id,
+        credits=rules.require_amount(credits, "credits", least=0),
+        context=carried_context(db),
+    )
+    if outcome == "UNKNOWN_USER":
+        raise UnknownUser("user_id names no user.")
+    return Account(
+        balance_id=balance_id,
+        user_id=user_id,
+        balance=balance,
+        available=available,
+        created=created,
+    )
+
+
+async def grant(
+    db: Writer, user_id: UserId, amount: int, *, key: str, terms: GrantTerms = PLAIN_TERMS
+) -> Granted:
+    """Add credits to an account, once per key.
+
+    Raises UnknownAccount, AmountInvalid, KeyInvalid, GrantInvalid (it would already be expired),
+    BalanceTooLarge, IdempotencyConflict (other amount or terms under the key).
+    """
+    expires_at = terms.expires_at
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise GrantInvalid("terms.expires_at has no zone.")
+    outcome, grant_id, balance, replayed = await db.one(
+        GRANT,
+        id=ids.new(),
+        user_id=user_id,
+        amount=rules.require_amount(amount),
+        key=rules.require_key(key),
+        terms={"source": terms.source, "priority": terms.priority, "details": terms.details},
+        expires_at=expires_at,
+        context=carried_context(db),
+    )
+    if outcome == "GRANTED":
+        return Granted(grant_id=grant_id, amount=amount, balance=balance, replayed=replayed)
+    if outcome == "PAST":
+        raise GrantInvalid("terms.expires_at is not in the future.")
+    if outcome == "TOO_LARGE":
+        raise BalanceTooLarge("The balance would not fit its column.")
+    raise failure(outcome)
+
+
+async def expire_due(db: Writer, *, accounts_max: int = SETTLED_MAX) -> Expired:
+    """Book what expired, and end holds that are over, in up to `accounts_max` accounts.
+
+    Verbs settle the account they touch by themselves; this is for accounts that nobody touches.
+    """
+    accounts, credits = await db.one(EXPIRE, accounts_max=accounts_max)
+    return Expired(accounts=accounts, credits=credits)
+
+
+async def set_feature_costs(db: Writer, costs: Mapping[OperationType, int]) -> None:
+    """Set what operations cost, over the defaults in the code; 0 makes one free.
+
+    Charges already made keep their price. Raises UnknownOperation, AmountInvalid.
+    """
+    await db.run(SET_COSTS, costs=rules.costs_document(costs))

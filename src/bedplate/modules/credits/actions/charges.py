@@ -1,0 +1,248 @@
+"""Charging: one call, one round trip, on `db` or within a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Integer, Text, Uuid, bindparam, text
+
+from bedplate.kernel import ids
+from bedplate.kernel.context import UserId
+from bedplate.kernel.database import Writer, carried_context
+from bedplate.kernel.errors import IdempotencyConflict, LimitExceeded
+from bedplate.kernel.query import Query
+from bedplate.kernel.types import document, user_key
+from bedplate.modules.credits import rules
+from bedplate.modules.credits.actions.answers import Charge, Deducted, Refunded, Refused
+from bedplate.modules.credits.errors import (
+    AmountInvalid,
+    CostUnknown,
+    InsufficientCredits,
+    NotYourAccount,
+    RefundRefused,
+    UnknownAccount,
+    UnknownUsage,
+)
+from bedplate.modules.credits.models import OperationType
+
+CHARGES_MAX = 10_000
+"""How many charges one call of `deduct_many` takes."""
+
+CONTEXT = bindparam("context", type_=document())
+DEDUCT: Query[Any] = Query(
+    text(
+        "SELECT outcome, usage_id, credits, balance, available, at, replayed FROM credits.deduct("
+        ":id, :user_id, CAST(:operation AS credits.operation_type), :key, :amount, :details, "
+        ":default_cost, :context)"
+    ).bindparams(
+        bindparam("id", type_=Uuid),
+        bindparam("user_id", type_=user_key()),
+        bindparam("operation", type_=Text),
+        bindparam("key", type_=Text),
+        bindparam("amount", type_=Integer),
+        bindparam("details", type_=document()),
+        bindparam("default_cost", type_=Integer),
+        CONTEXT,
+    )
+)
+DEDUCT_MANY: Query[Any] = Query(
+    text(
+        "SELECT place, outcome, usage_id, credits, balance, available, at, replayed "
+        "FROM credits.deduct_many(CAST(:requests AS jsonb), :defaults, :context) ORDER BY place"
+    ).bindparams(
+        bindparam("requests", type_=Text),
+        bindparam("defaults", type_=document()),
+        CONTEXT,
+    )
+)
+REFUND: Query[Any] = Query(
+    text(
+        "SELECT outcome, usage_id, credits, balance, replayed "
+        "FROM credits.refund(:id, :usage_id, :key, :amount, :details, :context)"
+    ).bindparams(
+        bindparam("id", type_=Uuid),
+        bindparam("usage_id", type_=Uuid),
+        bindparam("key", type_=Text),
+        bindparam("amount", type_=Integer),
+        bindparam("details", type_=document()),
+        CONTEXT,
+    )
+)
+_DEFAULTS = rules.costs_document(rules.DEFAULT_COSTS)
+
+
+def failure(outcome: str, place: str = "") -> Exception:
+    """Return the error for what a verb answered instead of doing it."""
+    at = f"{place}: " if place else ""
+    match outcome:
+        case "UNKNOWN_ACCOUNT":
+            return UnknownAccount(f"{at}the user has no account.")
+        case "NOT_YOURS":
+            return NotYourAccount(f"{at}the account belongs to another user than the acting one.")
+        case "NO_COST":
+            return CostUnknown(f"{at}the operation has no cost, and no amount was given.")
+        case "CONFLICT":
+            return IdempotencyConflict(f"{at}the key was already used for another request.")
+        case _:
+            return AmountInvalid(f"{at}the amount is out of range.")
+
+
+async def deduct(
+    db: Writer,
+    user_id: UserId,
+    operation: OperationType,
+    *,
+    key: str,
+    amount: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Deducted | Refused:
+    """Charge an account once under `key`; without an amount the operation's cost (plan D).
+
+    The balance row is locked first, the cost read and stored inside, the grants burned by
+    priority, expiry and age; one round trip. A refusal is kept under its key. Raises
+    IdempotencyConflict for another request under the key, UnknownAccount, UnknownOperation,
+    AmountInvalid, KeyInvalid, NotYourAccount, CostUnknown; nothing is written then.
+    """
+    operation = rules.operation_of(operation)
+    row = await db.one(
+        DEDUCT,
+        id=ids.new(),
+        user_id=user_id,
+        operation=operation.value,
+        key=rules.require_key(key),
+        amount=None if amount is None else rules.require_amount(amount),
+        details=details,
+        default_cost=rules.DEFAULT_COSTS.get(operation),
+        context=carried_context(db),
+    )
+    return _answer(row, user_id, operation, "")
+
+
+async def deduct_or_raise(
+    db: Writer,
+    user_id: UserId,
+    operation: OperationType,
+    *,
+    key: str,
+    amount: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Deducted:
+    """Charge as `deduct` does; raises InsufficientCredits where that is refused.
+
+    On `db` the refusal is kept; in a transaction it is undone with it if the error leaves it.
+    """
+    answer = await deduct(db, user_id, operation, key=key, amount=amount, details=details)
+    if isinstance(answer, Refused):
+        raise InsufficientCredits(balance=answer.available, needed=answer.needed)
+    return answer
+
+
+async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | Refused]:
+    """Charge many requests, of one account or many, in their order, as one statement.
+
+    Each is answered as `deduct` would, at most 10,000 of them. Raises what `deduct` raises, naming
+    the charge's place, and LimitExceeded; nothing is written then.
+    """
+    if len(charges) > CHARGES_MAX:
+        raise LimitExceeded(f"deduct_many takes {CHARGES_MAX} charges.", "Send them in parts.")
+    if not charges:
+        return []
+    operations = [
+        rules.operation_of(charge.operation, f"charges[{place}].operation")
+        for place, charge in enumerate(charges)
+    ]
+    requests = [
+        {
+            "id": new_id,
+            "user_id": charge.user_id,
+            "operation": operation.value,
+            "key": rules.require_key(charge.key, f"charges[{place}].key"),
+            "amount": None
+            if charge.amount is None
+            else rules.require_amount(charge.amount, f"charges[{place}].amount"),
+            "details": charge.details,
+        }
+        for place, (charge, operation, new_id) in enumerate(
+            zip(charges, operations, ids.many(len(charges)), strict=True)
+        )
+    ]
+    rows = await db.all(
+        DEDUCT_MANY,
+        requests=msgspec.json.encode(requests).decode(),
+        defaults=_DEFAULTS,
+        context=carried_context(db),
+    )
+    return [
+        _answer(row, charges[place - 1].user_id, operations[place - 1], f"charges[{place - 1}]")
+        for place, *row in rows
+    ]
+
+
+def _answer(
+    row: Sequence[Any], user_id: UserId, operation: OperationType, place: str
+) -> Deducted | Refused:
+    outcome, usage_id, used, balance, available, at, replayed = row
+    if outcome == "DEDUCTED":
+        return Deducted(
+            usage_id=usage_id,
+            user_id=user_id,
+            operation=operation,
+            credits_used=used,
+            balance=balance,
+            available=available,
+            at=at,
+            replayed=replayed,
+        )
+    if outcome == "REFUSED":
+        return Refused(
+            user_id=user_id,
+            operation=operation,
+            needed=used,
+            available=available,
+            replayed=replayed,
+        )
+    raise failure(outcome, place)
+
+
+async def refund(
+    db: Writer,
+    usage_id: UUID,
+    *,
+    key: str,
+    amount: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Refunded:
+    """Give a charge back, in part or (without an amount) all that is left of it, once per key.
+
+    The credits return to the grants that paid, last burned first; those of a grant that expired
+    meanwhile expire at once. Raises UnknownUsage, RefundRefused, IdempotencyConflict,
+    AmountInvalid, KeyInvalid.
+    """
+    row = await db.one(
+        REFUND,
+        id=ids.new(),
+        usage_id=usage_id,
+        key=rules.require_key(key),
+        amount=None if amount is None else rules.require_amount(amount),
+        details=details,
+        context=carried_context(db),
+    )
+    outcome, refund_id, credits, balance, replayed = row
+    if outcome == "REFUNDED":
+        return Refunded(
+            usage_id=refund_id,
+            refund_of=usage_id,
+            credits=credits,
+            balance=balance,
+            replayed=replayed,
+        )
+    if outcome == "UNKNOWN_USAGE":
+        raise UnknownUsage("usage_id names no charge.")
+    if outcome == "IS_REFUND":
+        raise RefundRefused("usage_id names a refund.")
+    if outcome == "TOO_MUCH":
+        raise RefundRefused(f"The charge has {credits} credits left to refund.")
+    raise failure(outcome)

@@ -1,0 +1,1 @@
+"""What `credits` does only where other modules are enabled too."""

@@ -1,0 +1,253 @@
+"""What the verbs share: the lock, the burning of grants, breakage, refusals, the way they record.
+
+None of these is callable by the app. The verbs are SECURITY DEFINER functions, so all of this runs
+as the owner, under the account's row lock, which `lock_account` takes before anything is read.
+"""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0003_ledger"
+down_revision = "0002_holds_and_features"
+
+# Capture is for changes made outside of the verbs; these record what they mean instead.
+RECORDING = """
+CREATE FUNCTION credits.enter(p_context jsonb) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.set_config('bedplate.audited', 'credits', true);
+    IF p_context IS NOT NULL THEN
+        PERFORM pg_catalog.set_config('bedplate.' || c.key, c.value, true)
+        FROM pg_catalog.jsonb_each_text(p_context) AS c;
+    END IF;
+END $$;
+
+CREATE FUNCTION credits.leave() RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.set_config('bedplate.audited', '', true);
+END $$;
+
+CREATE FUNCTION credits.record(
+    p_action credits.audit_action, p_entity_type text, p_entity_id uuid,
+    p_before int, p_after int, p_description text
+) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO credits.audit_logs (action, entity_type, entity_id, changes, description)
+    VALUES (p_action, p_entity_type, p_entity_id::text,
+            pg_catalog.jsonb_build_object(
+                'before', pg_catalog.jsonb_build_object('credits_remaining', p_before),
+                'after', pg_catalog.jsonb_build_object('credits_remaining', p_after)),
+            p_description);
+END $$;
+"""
+
+REFUSALS = """
+CREATE FUNCTION credits.request_hash(
+    p_operation credits.operation_type, p_amount int, p_details jsonb
+) RETURNS bytea
+    LANGUAGE sql STABLE
+    RETURN pg_catalog.sha256(pg_catalog.convert_to(
+        pg_catalog.concat_ws('|', p_operation, coalesce(p_amount::text, 'priced'), p_details),
+        'UTF8'));
+
+CREATE FUNCTION credits.refuse(
+    p_user_id text, p_action text, p_key text, p_hash bytea, p_needed int, p_available int
+) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO bedplate.idempotency_keys
+        (user_id, action, key, request_hash, answer, created_at, expires_at)
+    VALUES (p_user_id, p_action, p_key, p_hash,
+            pg_catalog.jsonb_build_object('needed', p_needed, 'available', p_available),
+            bedplate.now(), bedplate.now() + interval '90 days');
+END $$;
+"""
+
+EXPIRY = """
+CREATE FUNCTION credits.expire_grant(p_grant_id uuid, p_amount int, p_at timestamptz) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_account uuid;
+    v_left int;
+BEGIN
+    UPDATE credits.credit_grants SET remaining = remaining - p_amount
+    WHERE id = p_grant_id RETURNING credit_balance_id INTO v_account;
+    UPDATE credits.credit_balances
+    SET credits_remaining = credits_remaining - p_amount,
+        last_synced_at = bedplate.clock(), updated_at = bedplate.clock()
+    WHERE id = v_account RETURNING credits_remaining INTO v_left;
+    INSERT INTO credits.credit_expirations
+        (id, credit_balance_id, grant_id, amount, expired_at, created_at)
+    VALUES (bedplate.uuid7(), v_account, p_grant_id, p_amount, p_at, bedplate.clock());
+    PERFORM credits.record('CREDITS_EXPIRED', 'CreditBalance', v_account,
+                           v_left + p_amount, v_left, p_amount || ' credits expired');
+END $$;
+
+CREATE FUNCTION credits.free_hold(p_hold_id uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE credits.credit_balances b SET credits_held = b.credits_held - h.amount
+    FROM credits.credit_holds h WHERE h.id = p_hold_id AND b.id = h.credit_balance_id;
+    UPDATE credits.credit_grants g SET held = g.held - a.amount
+    FROM credits.hold_allocations a WHERE a.hold_id = p_hold_id AND g.id = a.grant_id;
+END $$;
+
+CREATE FUNCTION credits.end_hold(p_hold_id uuid, p_state text, p_at timestamptz) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_account uuid;
+    v_left int;
+    v_amount int;
+BEGIN
+    UPDATE credits.credit_holds SET state = p_state, ended_at = p_at
+    WHERE id = p_hold_id RETURNING credit_balance_id, amount INTO v_account, v_amount;
+    PERFORM credits.free_hold(p_hold_id);
+    SELECT credits_remaining INTO v_left FROM credits.credit_balances WHERE id = v_account;
+    PERFORM credits.record('CREDITS_RELEASED', 'CreditHold', p_hold_id, v_left, v_left,
+                           v_amount || ' credits of a hold, now ' || p_state);
+    -- What belongs to a grant that is over meanwhile is of no use to anyone any more.
+    PERFORM credits.expire_grant(g.id, a.amount, p_at)
+    FROM credits.hold_allocations a JOIN credits.credit_grants g ON g.id = a.grant_id
+    WHERE a.hold_id = p_hold_id AND g.expires_at <= p_at;
+END $$;
+
+CREATE FUNCTION credits.plan_expiry(p_balance_id uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE credits.credit_balances SET next_expiry = least(
+        (SELECT min(g.expires_at) FROM credits.credit_grants g
+         WHERE g.credit_balance_id = p_balance_id AND g.is_open AND g.remaining > g.held),
+        (SELECT min(h.expires_at) FROM credits.credit_holds h
+         WHERE h.credit_balance_id = p_balance_id AND h.state = 'OPEN'))
+    WHERE id = p_balance_id;
+END $$;
+
+CREATE FUNCTION credits.settle(
+    p_balance_id uuid, p_at timestamptz, OUT remaining int, OUT held int
+)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_hold record;
+BEGIN
+    PERFORM credits.enter(NULL);
+    -- Holds first: what they free may be over as well.
+    FOR v_hold IN
+        SELECT h.id, h.expires_at FROM credits.credit_holds h
+        WHERE h.credit_balance_id = p_balance_id AND h.state = 'OPEN' AND h.expires_at <= p_at
+        ORDER BY h.expires_at, h.id
+    LOOP
+        PERFORM credits.end_hold(v_hold.id, 'EXPIRED', v_hold.expires_at);
+    END LOOP;
+    PERFORM credits.expire_grant(g.id, g.remaining - g.held, g.expires_at)
+    FROM credits.credit_grants g
+    WHERE g.credit_balance_id = p_balance_id AND g.is_open
+      AND g.expires_at <= p_at AND g.remaining > g.held;
+    PERFORM credits.plan_expiry(p_balance_id);
+    SELECT b.credits_remaining, b.credits_held INTO remaining, held
+    FROM credits.credit_balances b WHERE b.id = p_balance_id;
+    PERFORM credits.leave();
+END $$;
+"""
+
+# The moment is asked once the lock is held: what expired while we waited is gone.
+LOCK = """
+CREATE FUNCTION credits.lock_account(
+    p_user_id {user_key}, p_operation credits.operation_type, p_context jsonb,
+    OUT balance_id uuid, OUT remaining int, OUT held int, OUT at timestamptz, OUT problem text
+)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_due timestamptz;
+BEGIN
+    IF p_context IS NOT NULL THEN
+        PERFORM credits.enter(p_context);
+        PERFORM credits.leave();
+    END IF;
+    SELECT b.id, b.credits_remaining, b.credits_held, b.next_expiry
+    INTO balance_id, remaining, held, v_due
+    FROM credits.credit_balances b WHERE b.user_id = p_user_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        problem := 'UNKNOWN_ACCOUNT';
+    ELSIF p_operation <> 'ADMIN_ADJUSTMENT' AND bedplate.context('actor') <> p_user_id::text THEN
+        problem := 'NOT_YOURS';
+    ELSE
+        at := bedplate.clock();
+        IF v_due <= at THEN
+            SELECT s.remaining, s.held INTO remaining, held
+            FROM credits.settle(balance_id, at) AS s;
+        END IF;
+    END IF;
+END $$;
+"""
+
+BURN = """
+CREATE FUNCTION credits.burn(
+    p_usage_id uuid, p_balance_id uuid, p_amount int, p_at timestamptz
+) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_grant record;
+    v_left int := p_amount;
+    v_part int;
+BEGIN
+    FOR v_grant IN
+        SELECT g.id, g.remaining - g.held AS free FROM credits.credit_grants g
+        WHERE g.credit_balance_id = p_balance_id AND g.is_open AND g.remaining > g.held
+          AND (g.expires_at IS NULL OR g.expires_at > p_at)
+        ORDER BY g.priority, g.expires_at, g.created_at, g.id
+    LOOP
+        EXIT WHEN v_left = 0;
+        v_part := least(v_left, v_grant.free);
+        UPDATE credits.credit_grants SET remaining = remaining - v_part WHERE id = v_grant.id;
+        INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+        VALUES (p_usage_id, v_grant.id, v_part);
+        v_left := v_left - v_part;
+    END LOOP;
+    IF v_left > 0 THEN
+        RAISE EXCEPTION 'The grants of account % do not cover its balance.', p_balance_id
+            USING ERRCODE = '23514', HINT = 'Run bedplate check.';
+    END IF;
+END $$;
+
+CREATE FUNCTION credits.cost_of(
+    p_operation credits.operation_type, p_default int
+) RETURNS int
+    LANGUAGE sql STABLE
+    RETURN coalesce(
+        (SELECT (s.feature_costs ->> p_operation::text)::int FROM credits.admin_settings s),
+        p_default);
+"""
+
+FUNCTIONS = (
+    "cost_of(credits.operation_type, int)",
+    "burn(uuid, uuid, int, timestamptz)",
+    "lock_account({user_key}, credits.operation_type, jsonb)",
+    "settle(uuid, timestamptz)",
+    "plan_expiry(uuid)",
+    "end_hold(uuid, text, timestamptz)",
+    "free_hold(uuid)",
+    "expire_grant(uuid, int, timestamptz)",
+    "refuse(text, text, text, bytea, int, int)",
+    "request_hash(credits.operation_type, int, jsonb)",
+    "record(credits.audit_action, text, uuid, int, int, text)",
+    "leave()",
+    "enter(jsonb)",
+)
+
+
+def upgrade() -> None:
+    """Create the functions, for nobody but the owner."""
+    run = lines.current().execute
+    for text in (RECORDING, REFUSALS, EXPIRY, LOCK, BURN):
+        run(lines.with_users(text))
+    for signature in FUNCTIONS:
+        run(lines.with_users(f"REVOKE ALL ON FUNCTION credits.{signature} FROM PUBLIC"))
+
+
+def downgrade() -> None:
+    """Drop them."""
+    for signature in FUNCTIONS:
+        lines.current().execute(lines.with_users(f"DROP FUNCTION credits.{signature}"))

@@ -1,0 +1,247 @@
+"""deduct_many: many charges, of one account or many, as one statement."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0005_deduct_many"
+down_revision = "0004_charges"
+
+# Everything is read under the accounts' locks, decided in memory in the order of the requests, and
+# written once. A bad request answers for itself alone and nothing is written at all. Plans without
+# index lookups would be taken from a time when the tables were empty, so they are ruled out.
+DEDUCT_MANY = """
+CREATE FUNCTION credits.deduct_many(p_requests jsonb, p_defaults jsonb, p_context jsonb)
+    RETURNS TABLE (
+        place int, outcome text, usage_id uuid, credits int, balance int, available int,
+        at timestamptz, replayed boolean
+    )
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    r record;
+    v_account record;
+    v_costs jsonb;
+    v_actor text;
+    v_bad boolean := false;
+    v_problem text;
+    -- Accounts, by their number in the order in which they were locked.
+    a_user {user_key}[]; a_id uuid[]; a_left int[]; a_free int[]; a_before int[];
+    a_at timestamptz[]; a_grant int[]; a_last int[];
+    n int := 0;
+    -- Their grants, in burn order.
+    g_id uuid[]; g_free int[]; g_taken int[];
+    m int := 0;
+    -- Answers, by place; and what is to be written.
+    o_outcome text[]; o_id uuid[]; o_credits int[]; o_balance int[]; o_available int[];
+    o_at timestamptz[]; o_replayed boolean[];
+    i_operation credits.operation_type[]; i_amount int[]; i_details jsonb[]; i_key text[];
+    w_place int[]; w_account int[]; w int := 0;
+    f_place int[]; f_account int[]; f int := 0;
+    l_usage uuid[]; l_grant uuid[]; l_amount int[]; l int := 0;
+    v_cost int; v_need int; v_part int; v_grant int;
+BEGIN
+    FOR r IN
+        SELECT DISTINCT q.user_id FROM jsonb_to_recordset(p_requests) AS q (user_id {user_key})
+        ORDER BY q.user_id
+    LOOP
+        SELECT * INTO v_account FROM credits.lock_account(r.user_id, NULL, p_context);
+        n := n + 1;
+        a_user[n] := r.user_id;
+        a_id[n] := v_account.balance_id;
+        a_left[n] := v_account.remaining;
+        a_before[n] := v_account.remaining;
+        a_free[n] := v_account.remaining - v_account.held;
+        a_at[n] := v_account.at;
+        a_grant[n] := 1;
+        a_last[n] := 0;
+    END LOOP;
+    FOR r IN
+        SELECT g.id, g.remaining - g.held AS free, x.n
+        FROM unnest(a_id) WITH ORDINALITY AS x (id, n)
+        JOIN credits.credit_grants g ON g.credit_balance_id = x.id
+        WHERE g.is_open AND g.remaining > g.held
+          AND (g.expires_at IS NULL OR g.expires_at > a_at[x.n])
+        ORDER BY x.n, g.priority, g.expires_at, g.created_at, g.id
+    LOOP
+        m := m + 1;
+        g_id[m] := r.id;
+        g_free[m] := r.free;
+        g_taken[m] := 0;
+        IF a_last[r.n] = 0 THEN
+            a_grant[r.n] := m;
+        END IF;
+        a_last[r.n] := m;
+    END LOOP;
+    v_costs := p_defaults || coalesce(
+        (SELECT s.feature_costs FROM credits.admin_settings s), '{}'::jsonb);
+    v_actor := bedplate.context('actor');
+    FOR r IN
+        SELECT q.*, x.n, h.id AS done_id, h.operation_type, h.is_priced, h.credits_used,
+               h.balance_after, h.available_after, h."timestamp", h.details AS done_details,
+               k.request_hash, k.answer,
+               min(q.place) OVER (PARTITION BY q.user_id, q.key) AS first_place
+        FROM ROWS FROM (jsonb_to_recordset(p_requests) AS (
+            id uuid, user_id {user_key}, operation credits.operation_type, key text, amount int,
+            details jsonb
+        )) WITH ORDINALITY AS q (id, user_id, operation, key, amount, details, place)
+        LEFT JOIN unnest(a_user) WITH ORDINALITY AS x (user_id, n) ON x.user_id = q.user_id
+        LEFT JOIN credits.usage_history h
+            ON h.credit_balance_id = a_id[x.n] AND h.action = 'deduct' AND h.key = q.key
+        LEFT JOIN bedplate.idempotency_keys k
+            ON k.user_id = q.user_id::text AND k.action = 'credits.deduct' AND k.key = q.key
+        ORDER BY q.place
+    LOOP
+        v_problem := NULL;
+        i_operation[r.place] := r.operation;
+        i_amount[r.place] := r.amount;
+        i_details[r.place] := r.details;
+        i_key[r.place] := r.key;
+        o_replayed[r.place] := true;
+        IF a_id[r.n] IS NULL THEN
+            v_problem := 'UNKNOWN_ACCOUNT';
+        ELSIF r.amount < 1 THEN
+            v_problem := 'AMOUNT';
+        ELSIF r.operation <> 'ADMIN_ADJUSTMENT' AND v_actor <> r.user_id::text THEN
+            v_problem := 'NOT_YOURS';
+        ELSIF r.first_place < r.place THEN
+            -- The same key twice in one call: the second is a replay of the first.
+            IF i_operation[r.first_place] IS DISTINCT FROM r.operation
+               OR i_amount[r.first_place] IS DISTINCT FROM r.amount
+               OR i_details[r.first_place] IS DISTINCT FROM r.details
+            THEN
+                v_problem := 'CONFLICT';
+            END IF;
+            o_outcome[r.place] := o_outcome[r.first_place];
+            o_id[r.place] := o_id[r.first_place];
+            o_credits[r.place] := o_credits[r.first_place];
+            o_balance[r.place] := o_balance[r.first_place];
+            o_available[r.place] := o_available[r.first_place];
+            o_at[r.place] := o_at[r.first_place];
+        ELSIF r.done_id IS NOT NULL THEN
+            IF r.operation_type <> r.operation OR r.is_priced <> (r.amount IS NULL)
+               OR r.amount <> r.credits_used OR r.done_details IS DISTINCT FROM r.details
+            THEN
+                v_problem := 'CONFLICT';
+            END IF;
+            o_outcome[r.place] := 'DEDUCTED';
+            o_id[r.place] := r.done_id;
+            o_credits[r.place] := r.credits_used;
+            o_balance[r.place] := r.balance_after;
+            o_available[r.place] := r.available_after;
+            o_at[r.place] := r."timestamp";
+        ELSIF r.answer IS NOT NULL THEN
+            IF r.request_hash <> credits.request_hash(r.operation, r.amount, r.details) THEN
+                v_problem := 'CONFLICT';
+            END IF;
+            o_outcome[r.place] := 'REFUSED';
+            o_credits[r.place] := (r.answer ->> 'needed')::int;
+            o_available[r.place] := (r.answer ->> 'available')::int;
+        ELSE
+            v_cost := coalesce(r.amount, (v_costs ->> r.operation::text)::int);
+            o_replayed[r.place] := false;
+            o_credits[r.place] := v_cost;
+            IF v_cost IS NULL THEN
+                v_problem := 'NO_COST';
+            ELSIF a_free[r.n] < v_cost THEN
+                o_outcome[r.place] := 'REFUSED';
+                o_available[r.place] := a_free[r.n];
+                f := f + 1;
+                f_place[f] := r.place;
+                f_account[f] := r.n;
+            ELSE
+                a_left[r.n] := a_left[r.n] - v_cost;
+                a_free[r.n] := a_free[r.n] - v_cost;
+                o_outcome[r.place] := 'DEDUCTED';
+                o_id[r.place] := r.id;
+                o_balance[r.place] := a_left[r.n];
+                o_available[r.place] := a_free[r.n];
+                o_at[r.place] := a_at[r.n];
+                w := w + 1;
+                w_place[w] := r.place;
+                w_account[w] := r.n;
+                v_need := v_cost;
+                v_grant := a_grant[r.n];
+                WHILE v_need > 0 LOOP
+                    IF v_grant > a_last[r.n] THEN
+                        RAISE EXCEPTION 'The grants of account % do not cover its balance.',
+                            a_id[r.n] USING ERRCODE = '23514', HINT = 'Run bedplate check.';
+                    END IF;
+                    v_part := least(v_need, g_free[v_grant]);
+                    IF v_part > 0 THEN
+                        l := l + 1;
+                        l_usage[l] := r.id;
+                        l_grant[l] := g_id[v_grant];
+                        l_amount[l] := v_part;
+                        g_free[v_grant] := g_free[v_grant] - v_part;
+                        g_taken[v_grant] := g_taken[v_grant] + v_part;
+                        v_need := v_need - v_part;
+                    END IF;
+                    IF v_need > 0 THEN
+                        v_grant := v_grant + 1;
+                    END IF;
+                END LOOP;
+                a_grant[r.n] := v_grant;
+            END IF;
+        END IF;
+        IF v_problem IS NOT NULL THEN
+            v_bad := true;
+            RETURN QUERY SELECT r.place::int, v_problem, NULL::uuid, o_credits[r.place], NULL::int,
+                                NULL::int, NULL::timestamptz, NULL::boolean;
+        END IF;
+    END LOOP;
+    IF v_bad THEN
+        RETURN;
+    END IF;
+    PERFORM credits.enter(NULL);
+    INSERT INTO credits.usage_history
+        (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
+         available_after, is_priced, details, "timestamp")
+    SELECT o_id[t.place], a_user[t.n], a_id[t.n], i_operation[t.place], o_credits[t.place],
+           'deduct', i_key[t.place], o_balance[t.place], o_available[t.place],
+           i_amount[t.place] IS NULL, i_details[t.place], o_at[t.place]
+    FROM unnest(w_place, w_account) AS t (place, n);
+    INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+    SELECT * FROM unnest(l_usage, l_grant, l_amount);
+    INSERT INTO bedplate.idempotency_keys
+        (user_id, action, key, request_hash, answer, created_at, expires_at)
+    SELECT a_user[t.n]::text, 'credits.deduct', i_key[t.place],
+           credits.request_hash(i_operation[t.place], i_amount[t.place], i_details[t.place]),
+           jsonb_build_object('needed', o_credits[t.place], 'available', o_available[t.place]),
+           bedplate.now(), bedplate.now() + interval '90 days'
+    FROM unnest(f_place, f_account) AS t (place, n);
+    UPDATE credits.credit_grants g SET remaining = g.remaining - t.taken
+    FROM unnest(g_id, g_taken) AS t (id, taken) WHERE g.id = t.id AND t.taken > 0;
+    UPDATE credits.credit_balances b
+    SET credits_remaining = t.remaining, last_synced_at = t.at, updated_at = t.at
+    FROM unnest(a_id, a_left, a_before, a_at) AS t (id, remaining, was, at)
+    WHERE b.id = t.id AND t.remaining <> t.was;
+    INSERT INTO credits.audit_logs (action, entity_type, entity_id, changes, description)
+    SELECT 'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n]::text,
+           jsonb_build_object(
+               'before', jsonb_build_object(
+                   'credits_remaining', o_balance[t.place] + o_credits[t.place]),
+               'after', jsonb_build_object('credits_remaining', o_balance[t.place])),
+           o_credits[t.place] || ' credits for ' || i_operation[t.place]
+    FROM unnest(w_place, w_account) AS t (place, n);
+    PERFORM credits.leave();
+    RETURN QUERY
+    SELECT t.place::int, t.outcome, t.id, t.credits, t.balance, t.available, t.at, t.replayed
+    FROM unnest(o_outcome, o_id, o_credits, o_balance, o_available, o_at, o_replayed)
+        WITH ORDINALITY AS t (outcome, id, credits, balance, available, at, replayed, place);
+END $$;
+COMMENT ON FUNCTION credits.deduct_many(jsonb, jsonb, jsonb) IS
+    'Charges like deduct, many at a time, in the order given; all of them or none.';
+"""
+
+
+def upgrade() -> None:
+    """Create the verb, for the app's role."""
+    lines.current().execute(lines.with_users(DEDUCT_MANY))
+    lines.executable("deduct_many(jsonb, jsonb, jsonb)")
+
+
+def downgrade() -> None:
+    """Drop it."""
+    lines.current().execute("DROP FUNCTION credits.deduct_many(jsonb, jsonb, jsonb)")

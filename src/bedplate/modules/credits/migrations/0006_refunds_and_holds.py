@@ -1,0 +1,384 @@
+"""refund, reserve, capture and release."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0006_refunds_and_holds"
+down_revision = "0005_deduct_many"
+
+# The verb answers in words; the trigger holds the same law against whoever writes rows by hand.
+REFUND_LAW = """
+CREATE FUNCTION credits.require_refundable() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_charge record;
+    v_refunded bigint;
+BEGIN
+    SELECT h.credit_balance_id, h.credits_used, h.refund_of INTO v_charge
+    FROM credits.usage_history h WHERE h.id = NEW.refund_of;
+    PERFORM FROM credits.credit_balances b WHERE b.id = v_charge.credit_balance_id
+        FOR NO KEY UPDATE;
+    SELECT coalesce(sum(-h.credits_used), 0) INTO v_refunded
+    FROM credits.usage_history h WHERE h.refund_of = NEW.refund_of;
+    IF v_charge.refund_of IS NOT NULL OR v_charge.credit_balance_id <> NEW.credit_balance_id
+       OR v_refunded - NEW.credits_used > v_charge.credits_used
+    THEN
+        RAISE EXCEPTION 'A refund gives back no more than its charge took, to its account.'
+            USING ERRCODE = '23514', SCHEMA = 'credits', TABLE = 'usage_history',
+                  CONSTRAINT = 'refundable';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_usage_history_refundable BEFORE INSERT ON credits.usage_history
+    FOR EACH ROW WHEN (NEW.refund_of IS NOT NULL) EXECUTE FUNCTION credits.require_refundable();
+"""
+
+REFUND = """
+CREATE FUNCTION credits.refund(
+    p_id uuid, p_usage_id uuid, p_key text, p_amount int, p_details jsonb, p_context jsonb,
+    OUT outcome text, OUT usage_id uuid, OUT credits int, OUT balance int, OUT replayed boolean
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_account record;
+    v_charge record;
+    v_done record;
+    v_part record;
+    v_left int;
+BEGIN
+    SELECT h.* INTO v_charge FROM credits.usage_history h WHERE h.id = p_usage_id;
+    IF NOT FOUND THEN
+        outcome := 'UNKNOWN_USAGE';
+        RETURN;
+    END IF;
+    IF v_charge.refund_of IS NOT NULL THEN
+        outcome := 'IS_REFUND';
+        RETURN;
+    END IF;
+    SELECT * INTO v_account FROM credits.lock_account(v_charge.user_id, NULL, p_context);
+    SELECT h.* INTO v_done FROM credits.usage_history h
+    WHERE h.credit_balance_id = v_account.balance_id AND h.action = 'refund' AND h.key = p_key;
+    IF FOUND THEN
+        outcome := CASE
+            WHEN v_done.refund_of = p_usage_id AND v_done.is_priced = (p_amount IS NULL)
+                 AND (p_amount IS NULL OR p_amount = -v_done.credits_used)
+                 AND v_done.details IS NOT DISTINCT FROM p_details
+            THEN 'REFUNDED' ELSE 'CONFLICT' END;
+        usage_id := v_done.id;
+        credits := -v_done.credits_used;
+        balance := v_done.balance_after;
+        replayed := true;
+        RETURN;
+    END IF;
+    SELECT v_charge.credits_used + coalesce(sum(h.credits_used), 0) INTO v_left
+    FROM credits.usage_history h WHERE h.refund_of = p_usage_id;
+    credits := coalesce(p_amount, v_left);
+    IF credits < 1 OR credits > v_left THEN
+        outcome := 'TOO_MUCH';
+        credits := v_left;
+        RETURN;
+    END IF;
+    outcome := 'REFUNDED';
+    usage_id := p_id;
+    balance := v_account.remaining + credits;
+    replayed := false;
+    PERFORM credits.enter(NULL);
+    INSERT INTO credits.usage_history
+        (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
+         available_after, is_priced, refund_of, details, "timestamp")
+    VALUES (p_id, v_charge.user_id, v_account.balance_id, v_charge.operation_type, -credits,
+            'refund', p_key, balance, balance - v_account.held, p_amount IS NULL, p_usage_id,
+            p_details, v_account.at);
+    UPDATE credits.credit_balances
+    SET credits_remaining = balance, last_synced_at = v_account.at, updated_at = v_account.at
+    WHERE id = v_account.balance_id;
+    PERFORM credits.record('CREDITS_REFUNDED', 'CreditBalance', v_account.balance_id,
+                           v_account.remaining, balance, credits || ' credits given back');
+    -- Last burned, first given back: what expires soonest stays used.
+    v_left := credits;
+    FOR v_part IN
+        SELECT g.id, g.expires_at, sum(a.amount)::int AS paid
+        FROM credits.usage_allocations a
+        JOIN credits.usage_history h ON h.id = a.usage_id
+        JOIN credits.credit_grants g ON g.id = a.grant_id
+        WHERE h.id = p_usage_id OR h.refund_of = p_usage_id
+        GROUP BY g.id HAVING sum(a.amount) > 0
+        ORDER BY g.priority DESC, g.expires_at DESC NULLS FIRST, g.created_at DESC, g.id DESC
+    LOOP
+        EXIT WHEN v_left = 0;
+        v_part.paid := least(v_part.paid, v_left);
+        v_left := v_left - v_part.paid;
+        UPDATE credits.credit_grants SET remaining = remaining + v_part.paid WHERE id = v_part.id;
+        INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+        VALUES (p_id, v_part.id, -v_part.paid);
+        IF v_part.expires_at <= v_account.at THEN
+            PERFORM credits.expire_grant(v_part.id, v_part.paid, v_account.at);
+        END IF;
+    END LOOP;
+    PERFORM credits.plan_expiry(v_account.balance_id);
+    PERFORM credits.leave();
+END $$;
+COMMENT ON FUNCTION credits.refund(uuid, uuid, text, int, jsonb, jsonb) IS
+    'Gives a charge back, in whole or in part, to the grants that paid for it.';
+"""
+
+RESERVE = """
+CREATE FUNCTION credits.reserve(
+    p_id uuid, p_user_id {user_key}, p_operation credits.operation_type, p_key text, p_amount int,
+    p_details jsonb, p_default_cost int, p_expires_in interval, p_context jsonb,
+    OUT outcome text, OUT hold_id uuid, OUT credits int, OUT available int,
+    OUT expires_at timestamptz, OUT replayed boolean
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    v_account record;
+    v_done record;
+    v_grant record;
+    v_left int;
+    v_part int;
+BEGIN
+    SELECT * INTO v_account FROM credits.lock_account(p_user_id, p_operation, p_context);
+    outcome := v_account.problem;
+    IF outcome IS NOT NULL THEN
+        RETURN;
+    END IF;
+    replayed := true;
+    SELECT h.* INTO v_done FROM credits.credit_holds h
+    WHERE h.credit_balance_id = v_account.balance_id AND h.key = p_key;
+    IF FOUND THEN
+        outcome := CASE
+            WHEN v_done.operation_type = p_operation AND v_done.is_priced = (p_amount IS NULL)
+                 AND (p_amount IS NULL OR p_amount = v_done.amount)
+                 AND v_done.details IS NOT DISTINCT FROM p_details
+            THEN 'HELD' ELSE 'CONFLICT' END;
+        hold_id := v_done.id;
+        credits := v_done.amount;
+        available := v_done.available_after;
+        expires_at := v_done.expires_at;
+        RETURN;
+    END IF;
+    SELECT k.request_hash, k.answer INTO v_done FROM bedplate.idempotency_keys k
+    WHERE k.user_id = p_user_id::text AND k.action = 'credits.reserve' AND k.key = p_key;
+    IF FOUND THEN
+        outcome := CASE
+            WHEN v_done.request_hash = credits.request_hash(p_operation, p_amount, p_details)
+            THEN 'REFUSED' ELSE 'CONFLICT' END;
+        credits := (v_done.answer ->> 'needed')::int;
+        available := (v_done.answer ->> 'available')::int;
+        RETURN;
+    END IF;
+    replayed := false;
+    credits := coalesce(p_amount, credits.cost_of(p_operation, p_default_cost));
+    IF credits IS NULL OR credits < 1 THEN
+        outcome := 'NO_COST';
+        RETURN;
+    END IF;
+    available := v_account.remaining - v_account.held;
+    IF available < credits THEN
+        outcome := 'REFUSED';
+        PERFORM credits.refuse(p_user_id::text, 'credits.reserve', p_key,
+                               credits.request_hash(p_operation, p_amount, p_details),
+                               credits, available);
+        RETURN;
+    END IF;
+    outcome := 'HELD';
+    hold_id := p_id;
+    available := available - credits;
+    expires_at := v_account.at + p_expires_in;
+    PERFORM credits.enter(NULL);
+    INSERT INTO credits.credit_holds
+        (id, credit_balance_id, operation_type, key, amount, expires_at, is_priced, details,
+         available_after, created_at)
+    VALUES (p_id, v_account.balance_id, p_operation, p_key, credits, expires_at,
+            p_amount IS NULL, p_details, available, v_account.at);
+    v_left := credits;
+    FOR v_grant IN
+        SELECT g.id, g.remaining - g.held AS free FROM credits.credit_grants g
+        WHERE g.credit_balance_id = v_account.balance_id AND g.is_open AND g.remaining > g.held
+          AND (g.expires_at IS NULL OR g.expires_at > v_account.at)
+        ORDER BY g.priority, g.expires_at, g.created_at, g.id
+    LOOP
+        EXIT WHEN v_left = 0;
+        v_part := least(v_left, v_grant.free);
+        UPDATE credits.credit_grants SET held = held + v_part WHERE id = v_grant.id;
+        INSERT INTO credits.hold_allocations (hold_id, grant_id, amount)
+        VALUES (p_id, v_grant.id, v_part);
+        v_left := v_left - v_part;
+    END LOOP;
+    IF v_left > 0 THEN
+        RAISE EXCEPTION 'The grants of account % do not cover its balance.', v_account.balance_id
+            USING ERRCODE = '23514', HINT = 'Run bedplate check.';
+    END IF;
+    UPDATE credits.credit_balances
+    SET credits_held = credits_held + credits, last_synced_at = v_account.at,
+        updated_at = v_account.at
+    WHERE id = v_account.balance_id;
+    PERFORM credits.record('CREDITS_RESERVED', 'CreditHold', p_id, v_account.remaining,
+                           v_account.remaining, credits || ' credits held for ' || p_operation);
+    PERFORM credits.plan_expiry(v_account.balance_id);
+    PERFORM credits.leave();
+END $$;
+COMMENT ON FUNCTION credits.reserve(
+    uuid, {user_key}, credits.operation_type, text, int, jsonb, int, interval, jsonb
+) IS 'Sets credits aside for a charge to come, once per key.';
+"""
+
+CAPTURE = """
+CREATE FUNCTION credits.capture(
+    p_id uuid, p_hold_id uuid, p_amount int, p_context jsonb,
+    OUT outcome text, OUT usage_id uuid, OUT user_id {user_key},
+    OUT operation credits.operation_type, OUT credits int, OUT balance int, OUT available int,
+    OUT at timestamptz, OUT replayed boolean
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_account record;
+    v_hold record;
+    v_part record;
+    v_left int;
+    v_taken int;
+BEGIN
+    SELECT b.user_id, h.operation_type INTO user_id, operation
+    FROM credits.credit_holds h JOIN credits.credit_balances b ON b.id = h.credit_balance_id
+    WHERE h.id = p_hold_id;
+    IF NOT FOUND THEN
+        outcome := 'UNKNOWN_HOLD';
+        RETURN;
+    END IF;
+    SELECT * INTO v_account FROM credits.lock_account(user_id, operation, p_context);
+    outcome := v_account.problem;
+    IF outcome IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT h.* INTO v_hold FROM credits.credit_holds h WHERE h.id = p_hold_id;
+    IF v_hold.state = 'CAPTURED' THEN
+        SELECT u.id, u.credits_used, u.balance_after, u.available_after, u."timestamp", true
+        INTO usage_id, credits, balance, available, at, replayed
+        FROM credits.usage_history u WHERE u.id = v_hold.usage_id;
+        outcome := CASE WHEN credits = coalesce(p_amount, v_hold.amount)
+            THEN 'DEDUCTED' ELSE 'CONFLICT' END;
+        RETURN;
+    END IF;
+    credits := coalesce(p_amount, v_hold.amount);
+    IF v_hold.state <> 'OPEN' OR v_hold.expires_at <= v_account.at THEN
+        outcome := 'HOLD_OVER';
+        RETURN;
+    END IF;
+    IF credits < 1 OR credits > v_hold.amount THEN
+        outcome := 'TOO_MUCH';
+        credits := v_hold.amount;
+        RETURN;
+    END IF;
+    outcome := 'DEDUCTED';
+    usage_id := p_id;
+    balance := v_account.remaining - credits;
+    available := v_account.remaining - v_account.held + v_hold.amount - credits;
+    at := v_account.at;
+    replayed := false;
+    PERFORM credits.enter(NULL);
+    PERFORM credits.free_hold(p_hold_id);
+    INSERT INTO credits.usage_history
+        (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
+         available_after, is_priced, details, "timestamp")
+    VALUES (p_id, user_id, v_account.balance_id, operation, credits, 'capture', v_hold.key,
+            balance, available, v_hold.is_priced AND p_amount IS NULL, v_hold.details, at);
+    UPDATE credits.credit_balances b
+    SET credits_remaining = balance, last_synced_at = v_account.at, updated_at = v_account.at
+    WHERE b.id = v_account.balance_id;
+    UPDATE credits.credit_holds h
+    SET state = 'CAPTURED', ended_at = v_account.at, usage_id = p_id WHERE h.id = p_hold_id;
+    PERFORM credits.record('CREDITS_CAPTURED', 'CreditBalance', v_account.balance_id,
+                           v_account.remaining, balance,
+                           credits || ' held credits for ' || operation);
+    v_left := credits;
+    FOR v_part IN
+        SELECT g.id, g.expires_at, a.amount FROM credits.hold_allocations a
+        JOIN credits.credit_grants g ON g.id = a.grant_id
+        WHERE a.hold_id = p_hold_id
+        ORDER BY g.priority, g.expires_at, g.created_at, g.id
+    LOOP
+        v_taken := least(v_left, v_part.amount);
+        v_left := v_left - v_taken;
+        IF v_taken > 0 THEN
+            UPDATE credits.credit_grants g SET remaining = g.remaining - v_taken
+            WHERE g.id = v_part.id;
+            INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+            VALUES (p_id, v_part.id, v_taken);
+        END IF;
+        IF v_part.amount > v_taken AND v_part.expires_at <= v_account.at THEN
+            PERFORM credits.expire_grant(v_part.id, v_part.amount - v_taken, v_account.at);
+        END IF;
+    END LOOP;
+    PERFORM credits.plan_expiry(v_account.balance_id);
+    PERFORM credits.leave();
+END $$;
+COMMENT ON FUNCTION credits.capture(uuid, uuid, int, jsonb) IS
+    'Charges what a hold set aside, in whole or in part; the rest is free again.';
+"""
+
+RELEASE = """
+CREATE FUNCTION credits.release(
+    p_hold_id uuid, p_context jsonb, OUT outcome text, OUT credits int, OUT balance int
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_account record;
+    v_hold record;
+BEGIN
+    SELECT b.user_id, h.operation_type INTO v_hold
+    FROM credits.credit_holds h JOIN credits.credit_balances b ON b.id = h.credit_balance_id
+    WHERE h.id = p_hold_id;
+    IF NOT FOUND THEN
+        outcome := 'UNKNOWN_HOLD';
+        RETURN;
+    END IF;
+    SELECT * INTO v_account
+    FROM credits.lock_account(v_hold.user_id, v_hold.operation_type, p_context);
+    outcome := v_account.problem;
+    IF outcome IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT h.* INTO v_hold FROM credits.credit_holds h WHERE h.id = p_hold_id;
+    credits := v_hold.amount;
+    IF v_hold.state = 'OPEN' THEN
+        PERFORM credits.enter(NULL);
+        PERFORM credits.end_hold(p_hold_id, 'RELEASED', v_account.at);
+        PERFORM credits.plan_expiry(v_account.balance_id);
+        PERFORM credits.leave();
+    ELSIF v_hold.state = 'CAPTURED' THEN
+        outcome := 'HOLD_OVER';
+        RETURN;
+    END IF;
+    -- Released twice, or expired before: it is free either way.
+    outcome := 'RELEASED';
+    SELECT b.credits_remaining INTO balance
+    FROM credits.credit_balances b WHERE b.id = v_account.balance_id;
+END $$;
+COMMENT ON FUNCTION credits.release(uuid, jsonb) IS 'Frees what a hold set aside.';
+"""
+
+SIGNATURES = (
+    "refund(uuid, uuid, text, int, jsonb, jsonb)",
+    "reserve(uuid, {user_key}, credits.operation_type, text, int, jsonb, int, interval, jsonb)",
+    "capture(uuid, uuid, int, jsonb)",
+    "release(uuid, jsonb)",
+)
+
+
+def upgrade() -> None:
+    """Create the verbs, for the app's role."""
+    for text in (REFUND_LAW, REFUND, RESERVE, CAPTURE, RELEASE):
+        lines.current().execute(lines.with_users(text))
+    lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
+
+
+def downgrade() -> None:
+    """Drop them."""
+    run = lines.current().execute
+    for signature in SIGNATURES:
+        run(lines.with_users(f"DROP FUNCTION credits.{signature}"))
+    run("DROP TRIGGER tr_usage_history_refundable ON credits.usage_history")
+    run("DROP FUNCTION credits.require_refundable()")

@@ -1,0 +1,185 @@
+"""Opening accounts, granting credits, booking what expired, and the ledger as one view."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0007_grants"
+down_revision = "0006_refunds_and_holds"
+
+# An account is opened by inserting its row, whoever does it: what it starts with is a grant too.
+OPENING = """
+CREATE FUNCTION credits.grant_opening() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO credits.credit_grants
+        (id, credit_balance_id, key, source, amount, remaining, created_at)
+    VALUES (bedplate.uuid7(), NEW.id, 'bedplate:opening', 'opening', NEW.credits_remaining,
+            NEW.credits_remaining, bedplate.clock());
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tr_credit_balances_opening AFTER INSERT ON credits.credit_balances
+    FOR EACH ROW WHEN (NEW.credits_remaining > 0) EXECUTE FUNCTION credits.grant_opening();
+
+CREATE FUNCTION credits.open_account(
+    p_id uuid, p_user_id {user_key}, p_credits int, p_context jsonb,
+    OUT outcome text, OUT balance_id uuid, OUT balance int, OUT available int, OUT created boolean
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM credits.enter(p_context);
+    INSERT INTO credits.credit_balances (id, user_id, clerk_user_id, credits_remaining)
+    SELECT p_id, u.{users_id}, {clerk_id}, p_credits FROM {users_table} u
+    WHERE u.{users_id} = p_user_id
+    ON CONFLICT (user_id) DO NOTHING;
+    created := FOUND;
+    SELECT b.id, b.credits_remaining, b.credits_remaining - b.credits_held
+    INTO balance_id, balance, available
+    FROM credits.credit_balances b WHERE b.user_id = p_user_id;
+    outcome := CASE WHEN FOUND THEN 'OPENED' ELSE 'UNKNOWN_USER' END;
+    IF created THEN
+        PERFORM credits.record('ACCOUNT_OPENED', 'CreditBalance', balance_id, 0, balance,
+                               'account opened with ' || balance || ' credits');
+    END IF;
+    PERFORM credits.leave();
+END $$;
+COMMENT ON FUNCTION credits.open_account(uuid, {user_key}, int, jsonb) IS
+    'Gives a user an account; the one it has, where it has one.';
+"""
+
+GRANT = """
+CREATE FUNCTION credits.grant_credits(
+    p_id uuid, p_user_id {user_key}, p_amount int, p_key text, p_terms jsonb,
+    p_expires_at timestamptz, p_context jsonb,
+    OUT outcome text, OUT grant_id uuid, OUT balance int, OUT replayed boolean
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_account record;
+    v_done record;
+    v_source CONSTANT text := p_terms ->> 'source';
+    v_priority CONSTANT int := (p_terms ->> 'priority')::int;
+    v_details CONSTANT jsonb := nullif(p_terms -> 'details', 'null');
+BEGIN
+    SELECT * INTO v_account FROM credits.lock_account(p_user_id, NULL, p_context);
+    outcome := v_account.problem;
+    IF outcome IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT g.* INTO v_done FROM credits.credit_grants g
+    WHERE g.credit_balance_id = v_account.balance_id AND g.key = p_key;
+    IF FOUND THEN
+        outcome := CASE
+            WHEN v_done.amount = p_amount AND v_done.source = v_source
+                 AND v_done.priority = v_priority
+                 AND v_done.expires_at IS NOT DISTINCT FROM p_expires_at
+                 AND v_done.details IS NOT DISTINCT FROM v_details
+            THEN 'GRANTED' ELSE 'CONFLICT' END;
+        grant_id := v_done.id;
+        balance := v_account.remaining;
+        replayed := true;
+        RETURN;
+    END IF;
+    replayed := false;
+    IF p_expires_at <= v_account.at THEN
+        outcome := 'PAST';
+        RETURN;
+    END IF;
+    IF v_account.remaining::bigint + p_amount > 2147483647 THEN
+        outcome := 'TOO_LARGE';
+        RETURN;
+    END IF;
+    outcome := 'GRANTED';
+    grant_id := p_id;
+    balance := v_account.remaining + p_amount;
+    PERFORM credits.enter(NULL);
+    INSERT INTO credits.credit_grants
+        (id, credit_balance_id, key, source, amount, remaining, priority, expires_at, details,
+         created_at)
+    VALUES (p_id, v_account.balance_id, p_key, v_source, p_amount, p_amount, v_priority,
+            p_expires_at, v_details, v_account.at);
+    UPDATE credits.credit_balances
+    SET credits_remaining = balance, last_synced_at = v_account.at, updated_at = v_account.at
+    WHERE id = v_account.balance_id;
+    PERFORM credits.record('CREDITS_GRANTED', 'CreditBalance', v_account.balance_id,
+                           v_account.remaining, balance, p_amount || ' credits from ' || v_source);
+    IF p_expires_at IS NOT NULL THEN
+        PERFORM credits.plan_expiry(v_account.balance_id);
+    END IF;
+    PERFORM credits.leave();
+END $$;
+COMMENT ON FUNCTION credits.grant_credits(
+    uuid, {user_key}, int, text, jsonb, timestamptz, jsonb
+) IS 'Adds credits to an account, once per key.';
+"""
+
+EXPIRE = """
+CREATE FUNCTION credits.expire_due(p_limit int, OUT accounts int, OUT credits bigint)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_account record;
+    v_left int;
+BEGIN
+    accounts := 0;
+    credits := 0;
+    -- Whoever holds a lock settles that account itself.
+    FOR v_account IN
+        SELECT b.id, b.credits_remaining FROM credits.credit_balances b
+        WHERE b.next_expiry <= bedplate.clock()
+        ORDER BY b.next_expiry LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        SELECT s.remaining INTO v_left
+        FROM credits.settle(v_account.id, bedplate.clock()) AS s;
+        accounts := accounts + 1;
+        credits := credits + v_account.credits_remaining - v_left;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION credits.expire_due(int) IS
+    'Books what expired, and ends holds that are over, in accounts where any did.';
+"""
+
+LEDGER = """
+CREATE VIEW credits.ledger WITH (security_invoker = true) AS
+SELECT g.credit_balance_id, g.created_at AS at, 'grant' AS kind, g.id, g.amount
+FROM credits.credit_grants g
+UNION ALL
+SELECT h.credit_balance_id, h."timestamp",
+       CASE WHEN h.refund_of IS NULL THEN 'charge' ELSE 'refund' END, h.id, -h.credits_used
+FROM credits.usage_history h
+UNION ALL
+SELECT e.credit_balance_id, e.expired_at, 'expiry', e.id, -e.amount
+FROM credits.credit_expirations e;
+COMMENT ON VIEW credits.ledger IS 'Every change of every balance; their sum is the balance.';
+COMMENT ON COLUMN credits.ledger.credit_balance_id IS 'The account.';
+COMMENT ON COLUMN credits.ledger.at IS 'When it happened.';
+COMMENT ON COLUMN credits.ledger.kind IS 'grant, charge, refund or expiry.';
+COMMENT ON COLUMN credits.ledger.id IS 'The grant, usage or expiration.';
+COMMENT ON COLUMN credits.ledger.amount IS 'Credits that came (positive) or went (negative).';
+"""
+
+SIGNATURES = (
+    "open_account(uuid, {user_key}, int, jsonb)",
+    "grant_credits(uuid, {user_key}, int, text, jsonb, timestamptz, jsonb)",
+    "expire_due(int)",
+)
+
+
+def upgrade() -> None:
+    """Create the verbs, for the app's role, and the view."""
+    run = lines.current().execute
+    clerk_id = "NULL" if lines.is_bound("users") else "u.clerk_id"
+    for text in (OPENING.replace("{clerk_id}", clerk_id), GRANT, EXPIRE):
+        run(lines.with_users(text))
+    run(LEDGER)
+    lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
+    lines.grant("ledger", privileges=("SELECT",))
+
+
+def downgrade() -> None:
+    """Drop them."""
+    run = lines.current().execute
+    run("DROP VIEW credits.ledger")
+    for signature in SIGNATURES:
+        run(lines.with_users(f"DROP FUNCTION credits.{signature}"))
+    run("DROP TRIGGER tr_credit_balances_opening ON credits.credit_balances")
+    run("DROP FUNCTION credits.grant_opening()")
