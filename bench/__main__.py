@@ -9,7 +9,8 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench import data, floors, machine, prisma, startup
+from bench import credits_rounds, data, floors, machine, prisma, startup
+from bench.credits_rounds import Charges
 from bench.data import FULL, QUICK, Keys
 from bench.processes import CommandFailed, Worker
 from bench.report import (
@@ -23,16 +24,18 @@ from bench.report import (
     as_markdown,
     as_text,
 )
-from bench.rounds import CLIENTS, CONNECTIONS, Plan, race, race_bulk, verify
+from bench.rounds import CLIENTS, CONNECTIONS, Plan, Results, race, race_bulk, verify
 from bench.server import Server, serve
 
 CONTESTANTS = {
-    "bedplate": (BEDPLATE, "bedplate_repository"),
-    "psycopg": (BARE, "psycopg_bare"),
-    "sqlalchemy": (SQLALCHEMY, "sqlalchemy_session"),
-    "django": (DJANGO, "django_orm"),
-    "prisma": (PRISMA, "prisma"),
+    "bedplate": (BEDPLATE, "bedplate_repository", "credits_bedplate"),
+    "psycopg": (BARE, "psycopg_bare", "credits_psycopg"),
+    "sqlalchemy": (SQLALCHEMY, "sqlalchemy_session", "credits_sqlalchemy"),
+    "django": (DJANGO, "django_orm", "credits_django"),
+    "prisma": (PRISMA, "worker.mjs", "credits.mjs"),
 }
+"""The name in the table, and the file of each of the two sets of works."""
+WORKS = ("rows", "credits")
 CACHE = Path("~/.cache/bedplate-bench").expanduser()
 
 
@@ -50,25 +53,35 @@ def options() -> argparse.Namespace:
     form.add_argument("--markdown", action="store_true", help="print the table for the README")
     parser.add_argument("--check", action="store_true", help="end with 1 when a floor is missed")
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, help="contestants to measure")
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=WORKS, help="what to measure")
     parser.add_argument("--url", help="use this server; its schema `bench` is replaced")
     parser.add_argument("--major", type=int, default=18, help="the embedded server's major version")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where Prisma is installed")
     return parser.parse_args()
 
 
+def contestants(chosen: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """Return the contestants that were chosen, in the order of the table."""
+    return [CONTESTANTS[name] for name in CONTESTANTS if name in (chosen.only or CONTESTANTS)]
+
+
 async def start_workers(
-    stack: AsyncExitStack, names: list[str], cache: Path, absent: dict[str, str]
+    stack: AsyncExitStack,
+    module: str,
+    sources: dict[str, str],
+    cache: Path,
+    absent: dict[str, str],
 ) -> list[Worker]:
-    """Start the contestants that can take part; note why the others cannot."""
+    """Start the contestants that can take part, by name and file; note why the others cannot."""
     logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bedplate-bench-logs-")))
     workers: list[Worker] = []
-    for name, source in (CONTESTANTS[chosen] for chosen in names):
+    for name, source in sources.items():
         try:
             if name == PRISMA:
                 say("preparing Prisma")
-                argv = await prisma.prepare(cache)
+                argv = await prisma.prepare(cache, source)
             else:
-                argv = [sys.executable, "-m", "bench.worker", source]
+                argv = [sys.executable, "-m", module, source]
             worker = await Worker.start(name, argv, logs / f"{len(workers)}.log")
         except (prisma.PrismaAbsent, CommandFailed) as error:
             absent[name] = str(error)
@@ -100,8 +113,44 @@ async def open_workers(
     return versions
 
 
+async def race_rows(
+    chosen: argparse.Namespace, server: Server, plan: Plan, absent: dict[str, str]
+) -> tuple[Results, dict[str, dict[str, str]]]:
+    """Run the works on rows; return their figures and the contestants' versions."""
+    volumes = QUICK if chosen.quick else FULL
+    async with AsyncExitStack() as stack:
+        say(f"loading {volumes.events:,} events")
+        data.load(server.owner_url, server.app_role, volumes)
+        keys = data.pick_keys(server.owner_url)
+        sources = {name: source for name, source, _ in contestants(chosen)}
+        workers = await start_workers(stack, "bench.worker", sources, chosen.cache, absent)
+        versions = await open_workers(workers, server, keys, absent)
+        if not workers:
+            raise CommandFailed(f"No contestant could take part: {absent}")
+        await verify(workers, keys)
+        results = await race(workers, plan, say)
+        results["bulk"] = await race_bulk(workers, plan, server.owner_url, say)
+        for worker in workers:
+            await worker.ask("close")
+    return results, versions
+
+
+async def race_charges(
+    chosen: argparse.Namespace, server: Server, plan: Plan, absent: dict[str, str]
+) -> Charges | None:
+    """Run the credits works; None, and noted as absent, on a server that is not the bench's own."""
+    if chosen.url is not None:
+        # They need the modules' schemas, and the caller was promised that only `bench` is touched.
+        absent["the credits works"] = "they need the embedded server"
+        return None
+    async with AsyncExitStack() as stack:
+        sources = {name: source for name, _, source in contestants(chosen)}
+        workers = await start_workers(stack, "bench.credits_worker", sources, chosen.cache, absent)
+        return await credits_rounds.measure(workers, server, plan, say, absent)
+
+
 async def measure(chosen: argparse.Namespace) -> Report:
-    """Run the whole bench."""
+    """Run the whole bench, or the works that were chosen."""
     volumes = QUICK if chosen.quick else FULL
     plan = Plan(
         seconds=0.3 if chosen.quick else 0.7,
@@ -110,28 +159,25 @@ async def measure(chosen: argparse.Namespace) -> Report:
         bulk_rows=volumes.bulk_rows,
     )
     absent: dict[str, str] = {}
-    names = [name for name in CONTESTANTS if name in (chosen.only or CONTESTANTS)]
-    async with AsyncExitStack() as stack:
-        server = stack.enter_context(serve(chosen.url, chosen.major))
-        say(f"loading {volumes.events:,} events")
-        data.load(server.owner_url, server.app_role, volumes)
-        keys = data.pick_keys(server.owner_url)
-        workers = await start_workers(stack, names, chosen.cache, absent)
-        versions = await open_workers(workers, server, keys, absent)
-        if not workers:
-            raise CommandFailed(f"No contestant could take part: {absent}")
-        await verify(workers, keys)
-        results = await race(workers, plan, say)
-        results["bulk"] = await race_bulk(workers, plan, server.owner_url, say)
+    results: Results = {}
+    versions: dict[str, dict[str, str]] = {}
+    charges = None
+    with serve(chosen.url, chosen.major) as server:
         described = machine.describe() | {"postgresql": server.version()}
-        for worker in workers:
-            await worker.ask("close")
-    report = Report(plan, volumes, described, versions, results, absent)
-    try:
-        say("start-up")
-        report.startup_seconds = await startup.measure()
-    except CommandFailed as error:
-        absent["`bedplate up`"] = str(error)
+        if "rows" in chosen.works:
+            results, versions = await race_rows(chosen, server, plan, absent)
+        if "credits" in chosen.works:
+            charges = await race_charges(chosen, server, plan, absent)
+    if charges is not None:
+        results |= charges.results
+        versions = charges.versions | versions
+    report = Report(plan, volumes, described, versions, results, absent, charges=charges)
+    if "rows" in chosen.works:
+        try:
+            say("start-up")
+            report.startup_seconds = await startup.measure()
+        except CommandFailed as error:
+            absent["`bedplate up`"] = str(error)
     return report
 
 

@@ -23,9 +23,18 @@ FLOORS = (
     Floor("relations", BARE, 1.0),
     Floor("relations", PRISMA, 2.5),
     Floor("bulk", BARE, 0.6),
+    Floor("deduct", BARE, 0.85),
+    Floor("deduct", SQLALCHEMY, 3.0),
+    Floor("deduct", PRISMA, 3.0),
 )
 DEEP_PAGE_MOST = 2.0
 """How many times the time of the first page a page at depth may take."""
+
+
+MANY_LEAST = 15.0
+"""How many times the rate of single charges `deduct_many` must reach on one hot account."""
+HOT_LEAST = 0.35
+"""What a charge of a hot account must reach of a bare UPDATE of its balance."""
 
 
 def missed(report: Report) -> list[str]:
@@ -36,10 +45,26 @@ def missed(report: Report) -> list[str]:
         if (found := report.ratio(floor.work, floor.peer)) is not None and found < floor.least
     ]
     depth = report.depth_cost(BEDPLATE)
-    if depth is None:
+    if BEDPLATE not in report.versions:
         sentences.append("Bedplate itself did not run")
-    elif depth > DEEP_PAGE_MOST:
+    elif depth is not None and depth > DEEP_PAGE_MOST:
         sentences.append(
             f"page at depth: {depth:.2f} times the first, at most {DEEP_PAGE_MOST} is asked"
+        )
+    return sentences + _missed_by_charges(report)
+
+
+def _missed_by_charges(report: Report) -> list[str]:
+    hot = ("deduct_hot", BEDPLATE)
+    many = report.between(("deduct_many", BEDPLATE), hot)
+    bare = report.between(hot, ("bare_update", BARE))
+    sentences = list[str]()
+    if many is not None and many < MANY_LEAST:
+        sentences.append(
+            f"deduct_many: {many:.1f} times single charges, at least {MANY_LEAST} is asked"
+        )
+    if bare is not None and bare < HOT_LEAST:
+        sentences.append(
+            f"deduct_hot: {bare:.2f} of a bare UPDATE, at least {HOT_LEAST:.2f} is asked"
         )
     return sentences

@@ -27,8 +27,8 @@ class PrismaAbsent(Exception):
     """Prisma cannot take part here; the message says why."""
 
 
-async def prepare(cache: Path) -> list[str]:
-    """Install and generate what is missing; return the worker's command line.
+async def prepare(cache: Path, program: str = "worker.mjs") -> list[str]:
+    """Install and generate what is missing; return the command line of one of its programs.
 
     Raises PrismaAbsent without Node, CommandFailed when the installation fails.
     """
@@ -52,4 +52,4 @@ async def prepare(cache: Path) -> list[str]:
         generate = ["env", *_QUIET, str(folder / "node_modules" / ".bin" / "prisma"), "generate"]
         await run(generate, folder=folder, limit_s=INSTALL_LIMIT_S)
         ready.touch()
-    return ["env", *_QUIET, "NODE_ENV=production", node, str(folder / "worker.mjs")]
+    return ["env", *_QUIET, "NODE_ENV=production", node, str(folder / program)]

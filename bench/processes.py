@@ -21,12 +21,13 @@ class CommandFailed(Exception):
 class Worker:
     """A contestant's process; `async with` ends it however the bench ends.
 
-    `variants` names its other ways, by work.
+    `variants` names its other ways, by work; `works` what it has, None for all works.
     """
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
         self.variants: dict[str, str] = {}
+        self.works: list[str] | None = None
         self._process = process
         self._log = log
 

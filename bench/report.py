@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from bench.credits_rounds import COSTS, Charges
 from bench.data import Volumes
 from bench.rounds import CLIENTS, Figures, Plan, Results, ratio
 
@@ -21,6 +22,10 @@ TITLES = {
     "page_deep": "page of 50 at 90 % depth",
     "create": "create, returning the row",
     "bulk": "bulk load, rows/s",
+    "deduct": "deduct, 10,000 accounts",
+    "deduct_hot": "deduct, one hot account",
+    "deduct_many": "deduct_many of 1,000 there, charges/s",
+    "bare_update": "bare UPDATE of one hot balance",
 }
 
 
@@ -35,6 +40,7 @@ class Report:
     results: Results
     absent: dict[str, str]
     startup_seconds: dict[str, float] = field(default_factory=dict[str, float])
+    charges: Charges | None = None
 
     @property
     def contestants(self) -> list[str]:
@@ -47,13 +53,16 @@ class Report:
 
     def ratio(self, work: str, peer: str) -> float | None:
         """Return Bedplate's rate by the peer's, or None where either is missing."""
-        ours, theirs = self.figures(work, BEDPLATE), self.figures(work, peer)
+        return self.between((work, BEDPLATE), (work, peer))
+
+    def between(self, one: tuple[str, str], other: tuple[str, str]) -> float | None:
+        """Return the first work's rate by the second's, each with its contestant, or None."""
+        ours, theirs = self.figures(*one), self.figures(*other)
         return ratio(ours, theirs) if ours and theirs else None
 
     def depth_cost(self, name: str) -> float | None:
         """Return how many times the first page's time a contestant's page at depth takes."""
-        first, deep = self.figures("page_first", name), self.figures("page_deep", name)
-        return ratio(first, deep) if first and deep else None
+        return self.between(("page_first", name), ("page_deep", name))
 
 
 def as_json(report: Report) -> str:
@@ -79,6 +88,10 @@ def as_json(report: Report) -> str:
             "bedplate_by_peer": ratios,
             "depth_cost": {name: report.depth_cost(name) for name in report.contestants},
             "startup_seconds": report.startup_seconds,
+            "recounted_charges": report.charges.recounted if report.charges else None,
+            "naive": asdict(report.charges.naive)
+            if report.charges and report.charges.naive
+            else None,
             "table": as_markdown(report).splitlines(),
         },
         indent=2,
@@ -87,20 +100,46 @@ def as_json(report: Report) -> str:
 
 def as_text(report: Report) -> str:
     """Return the report for a terminal."""
-    header, *rows = _table(report)
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)) for row in (header, *rows)
-    ]
-    return "\n".join([*lines, "", *_notes(report)])
+    lines = list[str]()
+    for header, *rows in _tables(report):
+        widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+        lines += [
+            "  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row))
+            for row in (header, *rows)
+        ]
+        lines.append("")
+    return "\n".join([*lines, *_notes(report)])
 
 
 def as_markdown(report: Report) -> str:
     """Return the report for a README."""
-    header, *rows = _table(report)
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", *_notes(report)])
+    lines = list[str]()
+    for header, *rows in _tables(report):
+        lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+        lines.append("")
+    return "\n".join([*lines, *_notes(report)])
+
+
+def _tables(report: Report) -> list[list[list[str]]]:
+    costs = _costs(report)
+    return [_table(report), costs] if costs else [_table(report)]
+
+
+def _costs(report: Report) -> list[list[str]]:
+    """Return what each guarantee of a charge costs; nothing where nobody measured it."""
+    works = [(work, BARE, title) for work, title in COSTS.items()]
+    works.append(("deduct", BARE, "all of it: the function `credits.deduct`, called by psycopg"))
+    works.append(("deduct", BEDPLATE, "the same called by Bedplate, timed and mapped"))
+    rows = [
+        [title, f"{figures.rate:,.0f}", f"{share:.2f}"]
+        for work, name, title in works
+        if (figures := report.figures(work, name))
+        and (share := report.between((work, name), ("cost_update", BARE))) is not None
+    ]
+    return (
+        [["the cost of each guarantee", "charges/s", "of the bare UPDATE"], *rows] if rows else []
+    )
 
 
 def _table(report: Report) -> list[list[str]]:
@@ -109,9 +148,10 @@ def _table(report: Report) -> list[list[str]]:
     for work, title in TITLES.items():
         if work in report.results:
             table.append([title, *(_cell(report, work, name) for name in names)])
-    costs = [report.depth_cost(name) for name in names]
-    depth = [f"{cost:.1f}" if cost is not None else "–" for cost in costs]
-    table.append(["times the first page's time, at depth", *depth])
+    if "page_deep" in report.results:
+        costs = [report.depth_cost(name) for name in names]
+        depth = [f"{cost:.1f}" if cost is not None else "–" for cost in costs]
+        table.append(["times the first page's time, at depth", *depth])
     return table
 
 
@@ -122,6 +162,24 @@ def _variants(report: Report) -> list[str]:
         for name in by_name
         if name not in report.contestants
     ]
+
+
+def _recounts(report: Report) -> list[str]:
+    charges = report.charges
+    if charges is None:
+        return []
+    lines = [
+        f"Recounted: {charges.recounted:,} charges, each one acknowledged; every account adds up."
+    ]
+    plan = report.figures("naive", BARE)
+    if charges.naive and plan:
+        lost = charges.naive.charged - charges.naive.deducted
+        lines.append(
+            f"The plan's own code (read, check, write) on one account: {plan.rate:,.0f} charges/s; "
+            f"it charged {charges.naive.charged:,} credits and deducted {charges.naive.deducted:,}:"
+            f" {lost:,} lost."
+        )
+    return lines
 
 
 def _cell(report: Report, work: str, name: str) -> str:
@@ -140,6 +198,7 @@ def _notes(report: Report) -> Sequence[str]:
         f"Medians of {plan.rounds} interleaved rounds of {plan.seconds} s "
         f"({plan.bulk_rounds} for the bulk load), {CLIENTS} clients, one server.",
         *_variants(report),
+        *_recounts(report),
         f"{volumes.accounts:,} accounts, {volumes.events:,} events, "
         f"{volumes.bulk_rows:,} rows in the bulk load.",
         f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "

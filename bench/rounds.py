@@ -82,10 +82,15 @@ def rotated(workers: Sequence[Worker], by: int) -> list[Worker]:
     return [*workers[turn:], *workers[:turn]]
 
 
-async def race(workers: Sequence[Worker], plan: Plan, say: Callable[[str], None]) -> Results:
+async def race(
+    workers: Sequence[Worker],
+    plan: Plan,
+    say: Callable[[str], None],
+    turns: Sequence[Sequence[str]] = TURNS,
+) -> Results:
     """Run all works but the bulk load; a first turn of each warms up and is not counted."""
-    results: Results = {work: {} for work in WORKS}
-    for turn in TURNS:
+    results: Results = {work: {} for turn in turns for work in turn}
+    for turn in turns:
         for number in range(plan.rounds + 1):
             at = f"round {number} of {plan.rounds}" if number else "warming up"
             say(f"{', '.join(turn)}: {at}")
@@ -99,6 +104,8 @@ async def race(workers: Sequence[Worker], plan: Plan, say: Callable[[str], None]
 
 
 def _ways(worker: Worker, work: str) -> dict[str, str]:
+    if worker.works is not None and work not in worker.works:
+        return {}
     ways = {worker.name: work}
     if work in worker.variants:
         ways[f"{worker.name}, {worker.variants[work]}"] = f"{work}, variant"

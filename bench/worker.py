@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -139,15 +140,15 @@ def account_fields(email: str) -> dict[str, Any]:
     }
 
 
-async def serve(name: str) -> None:
-    """Answer lines until `close` or the end of the input."""
-    worker: Worker | None = None
+async def serve(name: str, make: Callable[[Any], Any] = Worker) -> None:
+    """Answer lines until `close` or the end of the input; `make` makes the contestant's worker."""
+    worker: Any = None
     while line := await asyncio.to_thread(sys.stdin.readline):
         order: dict[str, Any] = json.loads(line)
         try:
             if worker is None:
                 module = importlib.import_module(f"bench.contestants.{name}")
-                worker = Worker(module.contestant())
+                worker = make(module.contestant())
             answer = await getattr(worker, order["do"])(order)
         except Exception as error:  # Whatever a contestant raises is its answer.
             answer = {"error": f"{type(error).__name__}: {error}"}

@@ -6,14 +6,11 @@
 // independent clients do not start in the same tick, but clients that run in lockstep, as these
 // would, do. So every operation starts in a turn of its own; what the joining gains is shown by a
 // variant of the gets.
-import { createInterface } from "node:readline";
-import { createRequire } from "node:module";
 import { PrismaPg } from "@prisma/adapter-pg";
 import client from "@prisma/client";
+import { drive, serve, version, walk } from "./driver.mjs";
 
 const { Prisma, PrismaClient } = client;
-const require = createRequire(import.meta.url);
-const version = (name) => require(`${name}/package.json`).version;
 
 const PAGE_ROWS = 50;
 const LAST_ENTRIES = 10;
@@ -66,35 +63,9 @@ function readings(rows) {
   }));
 }
 
-function walk(values, client) {
-  let step = Math.floor((client * values.length) / clients);
-  return () => values[step++ % values.length];
-}
-
-async function turn(work, next, deadline, took, together) {
-  for (;;) {
-    if (!together) await new Promise(setImmediate);
-    const began = performance.now();
-    await work(next());
-    const ended = performance.now();
-    took.push(ended - began);
-    if (ended >= deadline) return;
-  }
-}
-
-async function run({ work, seconds }) {
+function run({ work, seconds }) {
   const together = work === "get, variant";
-  const took = [];
-  const began = performance.now();
-  const deadline = began + seconds * 1000;
-  const turns = [];
-  for (let client = 0; client < clients; client++)
-    turns.push(turn(works[work], argumentsOf[work](client), deadline, took, together));
-  await Promise.all(turns);
-  const elapsed = (performance.now() - began) / 1000;
-  took.sort((a, b) => a - b);
-  const at = (share) => took[Math.floor(took.length * share)];
-  return { ops: took.length, seconds: elapsed, p50_ms: at(0.5), p95_ms: at(0.95) };
+  return drive(works[work], argumentsOf[work], { clients, seconds, together });
 }
 
 async function open(order) {
@@ -102,9 +73,9 @@ async function open(order) {
   const adapter = new PrismaPg({ connectionString: order.url, max: order.connections });
   prisma = new PrismaClient({ adapter });
   await prisma.$connect();
-  argumentsOf.get = argumentsOf.relations = (client) => walk(order.accounts, client);
+  argumentsOf.get = argumentsOf.relations = (client) => walk(order.accounts, client, clients);
   argumentsOf.page_first = () => () => undefined;
-  argumentsOf.page_deep = (client) => walk(order.marks, client);
+  argumentsOf.page_deep = (client) => walk(order.marks, client, clients);
   argumentsOf.create = () => () => `created-prisma-${created++}@example.com`;
   argumentsOf["get, variant"] = argumentsOf["relations, variant"] = argumentsOf.get;
   return {
@@ -157,15 +128,4 @@ async function close() {
   return {};
 }
 
-const orders = { open, sample, run, bulk, close };
-for await (const line of createInterface({ input: process.stdin })) {
-  const order = JSON.parse(line);
-  let answer;
-  try {
-    answer = await orders[order.do](order);
-  } catch (error) {
-    answer = { error: `${error.name}: ${error.message}`.slice(0, 2000) };
-  }
-  process.stdout.write(JSON.stringify(answer) + "\n");
-  if (order.do === "close") process.exit(0);
-}
+await serve({ open, sample, run, bulk, close });

@@ -16,6 +16,7 @@ import typer
 from bedplate.cli import (
     audit,
     check,
+    demo,
     docs,
     down,
     migrate,
@@ -44,7 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for commands in (up, down, status, url, psql, seed, check):
+for commands in (up, down, status, url, psql, seed, check, demo):
     commands.register(app)
 app.add_typer(module.app, name="module")
 app.add_typer(migrate.app, name="migrate")

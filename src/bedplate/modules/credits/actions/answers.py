@@ -60,7 +60,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refunded:
-    """Credits given back of the charge `refund_of`."""
+    """Credits given back of the charge `refund_of`.
+
+    `balance` is that right after; credits of a grant that is over then expire at once.
+    """
 
     usage_id: UUID
     refund_of: UUID

@@ -8,8 +8,9 @@ revision = "0005_deduct_many"
 down_revision = "0004_charges"
 
 # Everything is read under the accounts' locks, decided in memory in the order of the requests, and
-# written once. A bad request answers for itself alone and nothing is written at all. Plans without
-# index lookups would be taken from a time when the tables were empty, so they are ruled out.
+# written once. A bad request answers for itself alone and nothing is written at all. OFFSET 0 and the
+# settings make every key one look into its index: plans live as long as the connection, and one
+# made while the tables were empty would read an account's whole history for each request.
 DEDUCT_MANY = """
 CREATE FUNCTION credits.deduct_many(p_requests jsonb, p_defaults jsonb, p_context jsonb)
     RETURNS TABLE (
@@ -87,10 +88,16 @@ BEGIN
             details jsonb
         )) WITH ORDINALITY AS q (id, user_id, operation, key, amount, details, place)
         LEFT JOIN unnest(a_user) WITH ORDINALITY AS x (user_id, n) ON x.user_id = q.user_id
-        LEFT JOIN credits.usage_history h
-            ON h.credit_balance_id = a_id[x.n] AND h.action = 'deduct' AND h.key = q.key
-        LEFT JOIN bedplate.idempotency_keys k
-            ON k.user_id = q.user_id::text AND k.action = 'credits.deduct' AND k.key = q.key
+        LEFT JOIN LATERAL (
+            SELECT * FROM credits.usage_history h
+            WHERE h.credit_balance_id = a_id[x.n] AND h.action = 'deduct' AND h.key = q.key
+            OFFSET 0
+        ) AS h ON true
+        LEFT JOIN LATERAL (
+            SELECT * FROM bedplate.idempotency_keys k
+            WHERE k.user_id = q.user_id::text AND k.action = 'credits.deduct' AND k.key = q.key
+            OFFSET 0
+        ) AS k ON true
         ORDER BY q.place
     LOOP
         v_problem := NULL;
