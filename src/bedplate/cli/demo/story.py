@@ -14,8 +14,10 @@ from bedplate.cli.demo.recount import Recount, naive_loss, recount
 from bedplate.cli.demo.stage import Stage, set_stage
 from bedplate.kernel import clock
 
+CLIENTS = 16
 PROCESSES = 4
-CLIENTS_EACH = 4
+# Nothing is killed any more when the keys are asked again: fewer processes start sooner.
+LATER_PROCESSES = 2
 ERRANDS = 3_000
 GRANT = 700
 SEED = 16
@@ -76,24 +78,26 @@ class Play:
         self.happenings.append(Happening(clock.now(), text))
         self.note(text)
 
-    def start(self, shares: Sequence[Sequence[Errand]], *, naive: bool = False) -> list[Client]:
-        """Start one client process for each share of the errands."""
+    def start(
+        self, errands: Sequence[Errand], processes: int, *, naive: bool = False
+    ) -> list[Client]:
+        """Deal the errands to so many client processes, which have 16 clients together."""
         return [
             self.crew.start(
                 Orders(
                     url=self.stage.url,
-                    clients=CLIENTS_EACH,
-                    errands=tuple(share),
+                    clients=CLIENTS // processes,
+                    errands=tuple(errands[hand::processes]),
                     is_naive=naive,
                 )
             )
-            for share in shares
+            for hand in range(processes)
         ]
 
-    def under_fire(self, shares: Sequence[Sequence[Errand]]) -> None:
+    def under_fire(self, load: Sequence[Errand]) -> None:
         """Do the errands while a client process and the server are killed."""
-        errands = sum(map(len, shares))
-        clients = self.start(shares)
+        errands = len(load)
+        clients = self.start(load, PROCESSES)
         self.crew.wait_for_lines(clients, int(errands * CLIENT_DIES_AT))
         victim = clients.pop()
         self.crew.kill(victim)
@@ -101,7 +105,7 @@ class Play:
             f"Killed a client process (SIGKILL) after {victim.lines():,} answers; "
             "another asks all its keys again"
         )
-        clients += self.start([victim.orders.errands])
+        clients.append(self.crew.start(victim.orders))
         self.crew.wait_for_lines(clients[-1:], 1)
         self.crew.wait_for_lines(clients, int(errands * SERVER_DIES_AT))
         pid = self.stage.kill_server()
@@ -120,15 +124,14 @@ def perform(note: Note, errands: int = ERRANDS) -> Told:
         stage.copy_for_the_naive()
         play = Play(stage, crew, note)
         load = planned(random.Random(SEED), list(people), errands)
-        shares = [load[hand::PROCESSES] for hand in range(PROCESSES)]
-        note(f"{PROCESSES * CLIENTS_EACH} clients charge, refund and hold {errands:,} times ...")
-        play.under_fire(shares)
+        note(f"{CLIENTS} clients charge, refund and hold {errands:,} times ...")
+        play.under_fire(load)
         note("Asking every key once more ...")
-        again = play.start(shares)
+        again = play.start(load, LATER_PROCESSES)
         crew.wait(again)
         answers = [answer for client in crew.clients for answer in client.answers()]
         note("The same charges by the plan's own deductCredits, on tables of its own ...")
-        crew.wait(play.start(shares, naive=True))
+        crew.wait(play.start(load, LATER_PROCESSES, naive=True))
         note("Recounting ...")
         with stage.project() as project:
             found = recount(project, stage.url, answers)
