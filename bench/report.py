@@ -191,16 +191,25 @@ def _cell(report: Report, work: str, name: str) -> str:
     return rate if by is None else f"{rate} ({by:.2f}x)"
 
 
+def _volumes(report: Report) -> list[str]:
+    volumes = report.volumes
+    if "bulk" not in report.results:
+        return []
+    return [
+        f"{volumes.accounts:,} accounts, {volumes.events:,} events, "
+        f"{volumes.bulk_rows:,} rows in the bulk load."
+    ]
+
+
 def _notes(report: Report) -> Sequence[str]:
-    machine, plan, volumes = report.machine, report.plan, report.volumes
+    machine, plan = report.machine, report.plan
     lines = [
         "Operations per second; in brackets Bedplate's rate by that contestant's. "
         f"Medians of {plan.rounds} interleaved rounds of {plan.seconds} s "
         f"({plan.bulk_rounds} for the bulk load), {CLIENTS} clients, one server.",
         *_variants(report),
         *_recounts(report),
-        f"{volumes.accounts:,} accounts, {volumes.events:,} events, "
-        f"{volumes.bulk_rows:,} rows in the bulk load.",
+        *_volumes(report),
         f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
         f"PostgreSQL {machine['postgresql']}, Python {machine['python']}.",
     ]

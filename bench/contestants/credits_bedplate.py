@@ -56,8 +56,8 @@ class CreditsBedplate:
         return len(answers)
 
     def further(self) -> Mapping[str, Offer]:
-        """Offer the many charges of one call; one client, as it leaves no one anything to win."""
-        return {"deduct_many": Offer(self.deduct_many, "hot", charges=BATCH, clients=1)}
+        """Offer the many charges of one call; by two clients, so that the next one is waiting."""
+        return {"deduct_many": Offer(self.deduct_many, "hot", charges=BATCH, clients=2)}
 
 
 def contestant() -> CreditsBedplate:

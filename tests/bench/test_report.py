@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import floors, prisma
+from bench.credits_data import Lost
+from bench.credits_rounds import Charges
 from bench.data import QUICK
 from bench.report import BARE, BEDPLATE, PRISMA, Report, as_json, as_markdown, as_text
 from bench.rounds import Figures, Plan
@@ -57,6 +59,47 @@ def test_a_missed_floor_is_named_with_its_figure(report: Report) -> None:
         "get: 0.50 of bare psycopg, at least 0.80 is asked",
         "page at depth: 2.50 times the first, at most 2.0 is asked",
     ]
+
+
+def charged(report: Report, *, hot: float = 40, many: float = 800) -> Report:
+    """The report with credits works: a bare UPDATE at 100, the plan's code losing 70 of 90."""
+    report.results |= {
+        "deduct": {BEDPLATE: figures(45, 45, 45), BARE: figures(50, 50, 50)},
+        "deduct_hot": {BEDPLATE: figures(hot, hot, hot)},
+        "deduct_many": {BEDPLATE: figures(many, many, many)},
+        "bare_update": {BARE: figures(100, 100, 100)},
+        "cost_update": {BARE: figures(100, 100, 100)},
+        "cost_history": {BARE: figures(80, 80, 80)},
+        "naive": {BARE: figures(30, 30, 30)},
+    }
+    report.charges = Charges(report.results, report.versions, 1_234, Lost(90, 20))
+    return report
+
+
+def test_credits_floors_that_are_reached_say_nothing(report: Report) -> None:
+    assert floors.missed(charged(report)) == []
+
+
+def test_missed_credits_floors_are_named_with_their_figures(report: Report) -> None:
+    assert floors.missed(charged(report, hot=20, many=100)) == [
+        "deduct_many: 5.0 times single charges, at least 15.0 is asked",
+        "deduct_hot: 0.20 of a bare UPDATE, at least 0.35 is asked",
+    ]
+
+
+def test_the_cost_of_each_guarantee_is_told_in_bare_updates(report: Report) -> None:
+    assert "the cost of each guarantee" not in as_markdown(report)
+    told = as_markdown(charged(report))
+    assert "| bare UPDATE of the balance | 100 | 1.00 |" in told
+    assert "| and a history row, unique by its key | 80 | 0.80 |" in told
+    assert "| the same called by Bedplate, timed and mapped | 45 | 0.45 |" in told
+
+
+def test_what_was_recounted_and_what_the_plans_code_lost_is_told(report: Report) -> None:
+    told = as_text(charged(report))
+    assert "Recounted: 1,234 charges" in told
+    assert "charged 90 credits and deducted 20: 70 lost" in told
+    assert json.loads(as_json(report))["naive"] == {"charged": 90, "deducted": 20}
 
 
 def test_every_form_names_the_absent_with_the_reason(report: Report) -> None:
