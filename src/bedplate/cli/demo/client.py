@@ -1,12 +1,14 @@
 """A client process of the demo: does its errands, and writes down every answer it gets.
 
 Run as `python -m bedplate.cli.demo.client ORDERS BOOK`. Where the connection breaks it asks again
-under the same key, which is all that a client has to do to be charged once.
+under the same key, which is all that a client has to do to be charged once; it gives up where its
+book is gone, for then so is the demo.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from bedplate.modules import credits
 from bedplate.project import Project
 
 PAUSE_S = 0.05
+WATCH_S = 0.2
 ATTEMPTS_MAX = 1_200
 """A server that is away for longer than a minute is not coming back."""
 
@@ -39,6 +42,18 @@ async def work(orders: Orders, book: BinaryIO) -> None:
         for _ in range(orders.clients):
             group.create_task(_client(project.db, errands, orders, book))
     _write(book, END)
+
+
+async def work_while_wanted(orders: Orders, book: BinaryIO) -> None:
+    """Work, but give up once the book was deleted: then the demo is gone, and with it the server.
+
+    Whoever started this process may have been interrupted before it knew that it had.
+    """
+    working = asyncio.create_task(work(orders, book))
+    while not (await asyncio.wait({working}, timeout=WATCH_S))[0]:
+        if os.fstat(book.fileno()).st_nlink == 0:
+            working.cancel()
+    await working
 
 
 async def insist(ask: Callable[[], Awaitable[T]]) -> T:
@@ -114,8 +129,9 @@ async def _held(db: Database, errand: Errand) -> AsyncIterator[Answer]:
 def main() -> None:
     """Do the orders in the first file; write the answers to the second."""
     orders, book = map(Path, sys.argv[1:])
+    told = msgspec.json.decode(orders.read_bytes(), type=Orders)
     with book.open("ab", buffering=0) as written:
-        asyncio.run(work(msgspec.json.decode(orders.read_bytes(), type=Orders), written))
+        asyncio.run(work_while_wanted(told, written))
 
 
 if __name__ == "__main__":
