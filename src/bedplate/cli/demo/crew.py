@@ -62,9 +62,10 @@ class Client:
 class Crew:
     """The client processes of one folder; those that are left are killed at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit_s: float) -> None:
         self.clients: list[Client] = []
         self._folder = folder
+        self._limit_s = limit_s
 
     def start(self, orders: Orders) -> Client:
         """Start a client process."""
@@ -90,28 +91,28 @@ class Crew:
 
     def wait(self, clients: Sequence[Client]) -> None:
         """Wait until these have done everything; raises ClientFailed."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + self._limit_s
         waiting = list(clients)
         while waiting := [client for client in waiting if not client.is_done()]:
             if time.monotonic() > deadline:
-                raise ClientFailed(f"A client process took longer than {LIMIT_S:g} s.")
+                raise ClientFailed(f"A client process took longer than {self._limit_s:g} s.")
             time.sleep(POLL_S)
 
     def wait_for_lines(self, clients: Sequence[Client], lines: int) -> None:
         """Wait until these have written that many lines together, or are done."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + self._limit_s
         while sum(client.lines() for client in clients) < lines:
             if all(client.is_done() for client in clients):
                 return
             if time.monotonic() > deadline:
-                raise ClientFailed(f"The clients took longer than {LIMIT_S:g} s.")
+                raise ClientFailed(f"The clients took longer than {self._limit_s:g} s.")
             time.sleep(POLL_S)
 
 
 @contextmanager
-def crew_in(folder: Path) -> Generator[Crew]:
-    """Give a crew whose processes do not outlive the block."""
-    crew = Crew(folder)
+def crew_in(folder: Path, *, limit_s: float = LIMIT_S) -> Generator[Crew]:
+    """Give a crew whose processes do not outlive the block, and who may take so long at a time."""
+    crew = Crew(folder, limit_s)
     try:
         yield crew
     finally:
