@@ -66,7 +66,8 @@ async def spent(db: Database, user: UUID, amount: int, key: str) -> UUID:
 
 def left(clone: Clone) -> dict[str, int]:
     """What is left of each grant, by its key."""
-    return dict(ask(clone, "SELECT key, remaining FROM credits.credit_grants"))  # type: ignore[arg-type]
+    rows = ask(clone, "SELECT key, remaining FROM credits.credit_grants")
+    return {str(key): int(remaining) for key, remaining in rows}
 
 
 def expired(clone: Clone) -> list[tuple[Any, ...]]:
