@@ -18,17 +18,22 @@ from bedplate.modules.credits import (
     BalanceTooLarge,
     Charge,
     Deducted,
+    GrantInvalid,
+    GrantTerms,
+    Held,
     KeyInvalid,
     NotYourAccount,
     OperationType,
     UnknownAccount,
     UnknownOperation,
     UnknownUser,
+    capture,
     deduct,
     deduct_many,
     grant,
     open_account,
     refund,
+    release,
     reserve,
 )
 from tests.modules.credits.accounts import (
@@ -201,6 +206,44 @@ def test_another_actor_s_account_is_out_of_reach(world: World, name: str) -> Non
 
     world.run(body(world.db))
     assert_lawful(world)
+
+
+def test_another_actor_ends_no_hold(world: World) -> None:
+    async def body(db: Database) -> None:
+        ada, grace = await new_account(db, 100), await new_account(db, 100)
+        held = await reserve(db, Charge(user_id=grace, operation=CHAT, key="h", amount=10))
+        assert isinstance(held, Held)
+        before = counted(world.clone)
+        with acting(ada):
+            for end in (capture, release):
+                with pytest.raises(NotYourAccount):
+                    await end(db, held.hold_id)
+                async with db.transaction() as tx:
+                    with pytest.raises(NotYourAccount):
+                        await end(tx, held.hold_id)
+        assert counted(world.clone) == before
+        assert stored(world.clone, grace) == (100, 10)
+        with acting(grace):
+            await capture(db, held.hold_id)
+
+    world.run(body(world.db))
+
+
+def test_a_grant_ends_in_the_future(world: World) -> None:
+    async def body(db: Database) -> None:
+        user = await new_account(db, 100)
+        now = world.clock.freeze()
+        before = counted(world.clone)
+        for ends in (now, now - timedelta(days=1), (now + timedelta(days=1)).replace(tzinfo=None)):
+            with pytest.raises(GrantInvalid):
+                await grant(db, user, 5, key="g", terms=GrantTerms(expires_at=ends))
+        wrong: list[dict[str, Any]] = [{"priority": 2**40}, {"priority": 1.5}, {"source": "\x00"}]
+        for terms in wrong:
+            with pytest.raises(errors.BedplateError):
+                await grant(db, user, 5, key="g", terms=GrantTerms(**terms))
+        assert counted(world.clone) == before
+
+    world.run(body(world.db))
 
 
 def test_one_bad_charge_of_a_batch_leaves_all_of_it_unwritten(world: World) -> None:
