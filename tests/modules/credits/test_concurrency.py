@@ -40,12 +40,12 @@ from tests.modules.credits.accounts import (
 )
 from tests.world import World
 
-TRIES = 400
 COST = 10
 
 
-def test_of_400_tries_of_32_clients_exactly_those_succeed_that_the_balance_allows(
-    wide_world: World,
+@pytest.mark.parametrize("tries", [400, pytest.param(10_000, marks=pytest.mark.full)])
+def test_of_the_tries_of_32_clients_exactly_those_succeed_that_the_balance_allows(
+    wide_world: World, tries: int
 ) -> None:
     user = wide_world.run(new_account(wide_world.db, 1_000))
     databases = [wide_world.db, wide_world.other_db()]
@@ -55,7 +55,7 @@ def test_of_400_tries_of_32_clients_exactly_those_succeed_that_the_balance_allow
         db = databases[number % 2]
         return [
             await deduct(db, user, CHAT, key=f"{number}-{each}", amount=COST)
-            for each in range(number, TRIES, CLIENTS)
+            for each in range(number, tries, CLIENTS)
         ]
 
     async def onlooker(db: Database) -> None:
@@ -68,7 +68,7 @@ def test_of_400_tries_of_32_clients_exactly_those_succeed_that_the_balance_allow
     answers = [answer for outcome in outcomes for answer in outcome]
     charged = [answer for answer in answers if isinstance(answer, Deducted)]
     refused = [answer for answer in answers if isinstance(answer, Refused)]
-    assert (len(charged), len(refused)) == (100, TRIES - 100)
+    assert (len(charged), len(refused)) == (100, tries - 100)
     assert sorted(answer.balance for answer in charged) == list(range(0, 1_000, COST))
     assert {(answer.needed, answer.available) for answer in refused} == {(COST, 0)}
     assert stored(wide_world.clone, user) == (0, 0)
