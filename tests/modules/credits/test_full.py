@@ -49,10 +49,10 @@ def under_fire(stage: Stage, crew: Crew, load: tuple[Errand, ...], chance: rando
             stage.start_server()
             continue
         victim = clients.pop(chance.randrange(len(clients)))
-        if not victim.is_done():
-            crew.kill(victim)
-            # Whoever comes after it knows nothing of what was answered, and asks for all of it.
-            clients.append(crew.start(victim.orders))
+        assert not victim.is_done()
+        crew.kill(victim)
+        # Whoever comes after it knows nothing of what was answered, and asks for all of it.
+        clients.append(crew.start(victim.orders))
     crew.wait(clients)
 
 
