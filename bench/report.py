@@ -146,7 +146,7 @@ def _table(report: Report) -> list[list[str]]:
     names = report.contestants
     table = [["", *names]]
     for work, title in TITLES.items():
-        if work in report.results:
+        if report.results.get(work):
             table.append([title, *(_cell(report, work, name) for name in names)])
     if "page_deep" in report.results:
         costs = [report.depth_cost(name) for name in names]
