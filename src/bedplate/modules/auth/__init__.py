@@ -16,6 +16,7 @@ from bedplate.modules.auth.events import UserCreated
 from bedplate.modules.auth.models import AuditAction, AuditLog, Role, User, UserPreferences
 from bedplate.modules.auth.module import MODULE
 from bedplate.modules.auth.repositories import UserRepository, user_preferences, users
+from bedplate.modules.auth.samples import sample_users
 
 __all__ = [
     "MODULE",
@@ -34,6 +35,7 @@ __all__ = [
     "backfill_preferences",
     "create_user",
     "get_user_with_data",
+    "sample_users",
     "user_preferences",
     "users",
 ]

@@ -103,6 +103,24 @@ CHECKS = (
         next_step=RESTORE,
     ),
     Check(
+        id="credits.E009",
+        title="every hold's credits belong to grants of its account, to the credit",
+        query="""
+            SELECT h.id AS credit_hold_id, h.amount, coalesce(a.amount, 0) AS recounted
+            FROM credits.credit_holds h
+            LEFT JOIN (SELECT a.hold_id, sum(a.amount) AS amount,
+                              bool_or(g.credit_balance_id <> x.credit_balance_id) AS foreign_grant
+                       FROM credits.hold_allocations a
+                       JOIN credits.credit_grants g ON g.id = a.grant_id
+                       JOIN credits.credit_holds x ON x.id = a.hold_id
+                       GROUP BY a.hold_id) a ON a.hold_id = h.id
+            LEFT JOIN credits.usage_history u ON u.id = h.usage_id
+            WHERE h.amount <> coalesce(a.amount, 0) OR a.foreign_grant
+               OR u.credits_used > h.amount
+        """,
+        next_step=RESTORE,
+    ),
+    Check(
         id="credits.E008",
         title="the settings have one row, and every cost in it is a number of credits",
         query="""
@@ -111,7 +129,8 @@ CHECKS = (
             UNION ALL
             SELECT c.key || ' costs ' || c.value
             FROM credits.admin_settings s, jsonb_each_text(s.feature_costs) c
-            WHERE c.value !~ '^[0-9]{1,10}$'
+            WHERE CASE WHEN c.value ~ '^[0-9]{1,10}$'
+                       THEN c.value::bigint > 1000000000 ELSE true END
                OR c.key <> ALL (SELECT unnest(enum_range(NULL::credits.operation_type))::text)
         """,
         next_step="Run set_feature_costs.",

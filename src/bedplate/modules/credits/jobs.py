@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Periodic, Running
-from bedplate.modules.credits.actions import expire_due
-from bedplate.modules.credits.actions.accounts import SETTLED_MAX
+from bedplate.modules.credits.actions import SETTLED_MAX, expire_due
 
 
 async def expire(db: Database, running: Running[None]) -> None:

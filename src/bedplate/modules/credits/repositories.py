@@ -37,17 +37,20 @@ BALANCE_AT: Query[Any] = Query(
         """
         SELECT
             (SELECT coalesce(sum(l.amount), 0)::bigint FROM credits.ledger l
-             WHERE l.credit_balance_id = b.id AND l.at <= :at)
+             WHERE l.credit_balance_id = b.id AND l.at <= m.at)
             - (SELECT coalesce(sum(g.remaining - coalesce(
                    (SELECT sum(a.amount) FROM credits.hold_allocations a
                     JOIN credits.credit_holds h ON h.id = a.hold_id
-                    WHERE a.grant_id = g.id AND h.state = 'OPEN' AND h.expires_at > :at), 0)
+                    WHERE a.grant_id = g.id AND h.state = 'OPEN' AND h.expires_at > m.at), 0)
                ), 0)::bigint FROM credits.credit_grants g
-               WHERE g.credit_balance_id = b.id AND g.is_open AND g.expires_at <= :at),
+               WHERE g.credit_balance_id = b.id AND g.is_open AND g.expires_at <= m.at),
             (SELECT coalesce(sum(h.amount), 0)::bigint FROM credits.credit_holds h
-             WHERE h.credit_balance_id = b.id AND h.created_at <= :at AND h.expires_at > :at
-               AND (h.ended_at IS NULL OR h.ended_at > :at))
-        FROM credits.credit_balances b WHERE b.user_id = :user_id
+             WHERE h.credit_balance_id = b.id AND h.created_at <= m.at AND h.expires_at > m.at
+               AND (h.ended_at IS NULL OR h.ended_at > m.at))
+        , m.at
+        FROM credits.credit_balances b
+        CROSS JOIN (SELECT coalesce(CAST(:at AS timestamptz), bedplate.clock()) AS at OFFSET 0) m
+        WHERE b.user_id = :user_id
         """
     ).bindparams(USER, AT)
 )
@@ -138,16 +141,15 @@ class UserData:
 
 
 async def balance_of(db: Handle, user_id: UserId, *, at: datetime | None = None) -> Balance:
-    """Return what an account had at any past moment, by default now; raises UnknownAccount.
+    """Return what an account had at a moment, by default the server's now; or UnknownAccount.
 
     Recomputed from its history, never read from what is stored; expired credits are gone from the
     very instant on, booked or not.
     """
-    moment_ = clock.now() if at is None else at
-    row = await db.first(BALANCE_AT, user_id=user_id, at=moment_)
+    row = await db.first(BALANCE_AT, user_id=user_id, at=at)
     if row is None:
         raise UnknownAccount("The user has no account.")
-    credits, held = row
+    credits, held, moment_ = row
     return Balance(
         user_id=user_id, credits=credits, held=held, available=credits - held, at=moment_
     )

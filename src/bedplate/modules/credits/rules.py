@@ -52,9 +52,19 @@ def require_amount(value: object, place: str = "amount", least: int = 1) -> int:
 
 def require_key(value: object, place: str = "key") -> str:
     """Return the key; raises KeyInvalid."""
-    if not isinstance(value, str) or not 1 <= len(value) <= KEY_CHARACTERS_MAX or "\0" in value:
+    # PostgreSQL stores neither NUL nor half of a surrogate pair.
+    plain = isinstance(value, str) and "\0" not in value and _is_unicode(value)
+    if not isinstance(value, str) or not plain or not 1 <= len(value) <= KEY_CHARACTERS_MAX:
         raise KeyInvalid(f"{place} is not 1 to {KEY_CHARACTERS_MAX} characters of text.")
     return value
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def costs_document(costs: Mapping[OperationType, int]) -> dict[str, Any]:

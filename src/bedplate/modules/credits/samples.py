@@ -5,10 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from bedplate.kernel.transaction import Transaction
-from bedplate.modules.auth import User
-from bedplate.modules.auth.samples import sample_users
-from bedplate.modules.credits.actions import Charge, deduct_many
-from bedplate.modules.credits.actions.answers import Deducted
+from bedplate.modules.auth import User, sample_users
+from bedplate.modules.credits.actions import Charge, Deducted, deduct_many
 from bedplate.modules.credits.models import CreditBalance, Feature, OperationType
 from bedplate.modules.credits.repositories import features
 

@@ -28,6 +28,8 @@ ORDER BY 1, 2
 """
 
 # An index serves a foreign key when its first columns are the key's, in any order.
+# An index of the rows that refer to anything serves as well, and so does a unique one on some of
+# the key's columns: it finds one row.
 FOREIGN_KEYS = """
 SELECT n.nspname || '.' || c.relname AS table, r.conname::text AS foreign_key
 FROM pg_catalog.pg_constraint r
@@ -36,8 +38,14 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE r.contype = 'f' AND n.nspname = ANY ({schemas})
   AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_index i
-    WHERE i.indrelid = r.conrelid AND i.indisvalid AND i.indpred IS NULL
-      AND (i.indkey::smallint[])[0:cardinality(r.conkey) - 1] @> r.conkey
+    LEFT JOIN pg_catalog.pg_attribute a
+        ON a.attrelid = i.indrelid AND ARRAY[a.attnum] = r.conkey
+    WHERE i.indrelid = r.conrelid AND i.indisvalid
+      AND (i.indpred IS NULL
+           OR pg_catalog.pg_get_expr(i.indpred, i.indrelid)
+              = '(' || quote_ident(a.attname) || ' IS NOT NULL)')
+      AND ((i.indkey::smallint[])[0:cardinality(r.conkey) - 1] @> r.conkey
+           OR i.indisunique AND i.indpred IS NULL AND i.indkey::smallint[] <@ r.conkey)
   )
 ORDER BY 1, 2
 """

@@ -1,6 +1,7 @@
 """The verbs of `credits` that write."""
 
 from bedplate.modules.credits.actions.accounts import (
+    SETTLED_MAX,
     expire_due,
     grant,
     open_account,
@@ -22,6 +23,7 @@ from bedplate.modules.credits.actions.charges import deduct, deduct_many, deduct
 from bedplate.modules.credits.actions.holds import capture, release, reserve
 
 __all__ = [
+    "SETTLED_MAX",
     "Account",
     "Charge",
     "Deducted",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import Integer, Text, Uuid, bindparam, text
 
 from bedplate.kernel import ids
@@ -15,10 +15,12 @@ from bedplate.kernel.database import Writer, carried_context
 from bedplate.kernel.errors import IdempotencyConflict, LimitExceeded
 from bedplate.kernel.query import Query
 from bedplate.kernel.types import document, user_key
+from bedplate.kernel.values import converter
 from bedplate.modules.credits import rules
 from bedplate.modules.credits.actions.answers import Charge, Deducted, Refunded, Refused
 from bedplate.modules.credits.errors import (
     AmountInvalid,
+    BalanceTooLarge,
     CostUnknown,
     InsufficientCredits,
     NotYourAccount,
@@ -156,8 +158,8 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
     ]
     requests = [
         {
-            "id": new_id,
-            "user_id": charge.user_id,
+            "id": str(new_id),
+            "user_id": _user(db, charge.user_id, place),
             "operation": operation.value,
             "key": rules.require_key(charge.key, f"charges[{place}].key"),
             "amount": None
@@ -171,7 +173,7 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
     ]
     rows = await db.all(
         DEDUCT_MANY,
-        requests=msgspec.json.encode(requests).decode(),
+        requests=json.dumps(requests),
         defaults=_DEFAULTS,
         context=carried_context(db),
     )
@@ -179,6 +181,10 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
         _answer(row, charges[place - 1].user_id, operations[place - 1], f"charges[{place - 1}]")
         for place, *row in rows
     ]
+
+
+def _user(db: Writer, user_id: UserId, place: int) -> str:
+    return str(converter(user_key(), db.dialect, f"charges[{place}].user_id")(user_id))
 
 
 def _answer(
@@ -218,8 +224,8 @@ async def refund(
     """Give a charge back, in part or (without an amount) all that is left of it, once per key.
 
     The credits return to the grants that paid, last burned first; those of a grant that expired
-    meanwhile expire at once. Raises UnknownUsage, RefundRefused, IdempotencyConflict,
-    AmountInvalid, KeyInvalid.
+    meanwhile expire at once. Raises UnknownUsage, RefundRefused, BalanceTooLarge,
+    IdempotencyConflict, AmountInvalid, KeyInvalid.
     """
     row = await db.one(
         REFUND,
@@ -243,6 +249,8 @@ async def refund(
         raise UnknownUsage("usage_id names no charge.")
     if outcome == "IS_REFUND":
         raise RefundRefused("usage_id names a refund.")
+    if outcome == "TOO_LARGE":
+        raise BalanceTooLarge("The balance would not fit its column.")
     if outcome == "TOO_MUCH":
         raise RefundRefused(f"The charge has {credits} credits left to refund.")
     raise failure(outcome)

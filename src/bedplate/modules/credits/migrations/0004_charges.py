@@ -7,6 +7,8 @@ from bedplate.kernel import lines
 revision = "0004_charges"
 down_revision = "0003_ledger"
 
+# Plans live as long as the connection. One made while the tables were empty would go on to read
+# them whole, here and in the foreign keys' own lookups, which run under the same settings.
 DEDUCT = """
 CREATE FUNCTION credits.deduct(
     p_id uuid, p_user_id {user_key}, p_operation credits.operation_type, p_key text, p_amount int,
@@ -14,7 +16,8 @@ CREATE FUNCTION credits.deduct(
     OUT outcome text, OUT usage_id uuid, OUT credits int, OUT balance int, OUT available int,
     OUT at timestamptz, OUT replayed boolean
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;
     v_done record;

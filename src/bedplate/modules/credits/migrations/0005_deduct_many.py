@@ -8,9 +8,9 @@ revision = "0005_deduct_many"
 down_revision = "0004_charges"
 
 # Everything is read under the accounts' locks, decided in memory in the order of the requests, and
-# written once. A bad request answers for itself alone and nothing is written at all. OFFSET 0 and the
-# settings make every key one look into its index: plans live as long as the connection, and one
-# made while the tables were empty would read an account's whole history for each request.
+# written once. A bad request answers for itself alone and nothing is written at all. OFFSET 0 and
+# the settings make every key one look into its index: plans live as long as the connection, and
+# one made while the tables were empty would read a whole history for each request.
 DEDUCT_MANY = """
 CREATE FUNCTION credits.deduct_many(p_requests jsonb, p_defaults jsonb, p_context jsonb)
     RETURNS TABLE (
@@ -18,7 +18,8 @@ CREATE FUNCTION credits.deduct_many(p_requests jsonb, p_defaults jsonb, p_contex
         at timestamptz, replayed boolean
     )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+    SET enable_hashjoin = off SET enable_mergejoin = off
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
     r record;
@@ -224,14 +225,11 @@ BEGIN
     SET credits_remaining = t.remaining, last_synced_at = t.at, updated_at = t.at
     FROM unnest(a_id, a_left, a_before, a_at) AS t (id, remaining, was, at)
     WHERE b.id = t.id AND t.remaining <> t.was;
-    INSERT INTO credits.audit_logs (action, entity_type, entity_id, changes, description)
-    SELECT 'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n]::text,
-           jsonb_build_object(
-               'before', jsonb_build_object(
-                   'credits_remaining', o_balance[t.place] + o_credits[t.place]),
-               'after', jsonb_build_object('credits_remaining', o_balance[t.place])),
-           o_credits[t.place] || ' credits for ' || i_operation[t.place]
-    FROM unnest(w_place, w_account) AS t (place, n);
+    -- One entry per account and call: its charges stand in the history, each by itself.
+    PERFORM credits.record(
+        'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n], a_before[t.n], a_left[t.n],
+        a_before[t.n] - a_left[t.n] || ' credits in ' || t.charges || ' charges')
+    FROM (SELECT x.n, count(*) AS charges FROM unnest(w_account) AS x (n) GROUP BY x.n) AS t;
     PERFORM credits.leave();
     RETURN QUERY
     SELECT t.place::int, t.outcome, t.id, t.credits, t.balance, t.available, t.at, t.replayed

@@ -39,7 +39,8 @@ CREATE FUNCTION credits.refund(
     p_id uuid, p_usage_id uuid, p_key text, p_amount int, p_details jsonb, p_context jsonb,
     OUT outcome text, OUT usage_id uuid, OUT credits int, OUT balance int, OUT replayed boolean
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;
     v_charge record;
@@ -77,6 +78,10 @@ BEGIN
     IF credits < 1 OR credits > v_left THEN
         outcome := 'TOO_MUCH';
         credits := v_left;
+        RETURN;
+    END IF;
+    IF v_account.remaining::bigint + credits > 2147483647 THEN
+        outcome := 'TOO_LARGE';
         RETURN;
     END IF;
     outcome := 'REFUNDED';
@@ -130,7 +135,8 @@ CREATE FUNCTION credits.reserve(
     OUT outcome text, OUT hold_id uuid, OUT credits int, OUT available int,
     OUT expires_at timestamptz, OUT replayed boolean
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_variable
 DECLARE
     v_account record;
@@ -232,7 +238,8 @@ CREATE FUNCTION credits.capture(
     OUT operation credits.operation_type, OUT credits int, OUT balance int, OUT available int,
     OUT at timestamptz, OUT replayed boolean
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_account record;
@@ -323,7 +330,8 @@ RELEASE = """
 CREATE FUNCTION credits.release(
     p_hold_id uuid, p_context jsonb, OUT outcome text, OUT credits int, OUT balance int
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;
     v_hold record;
