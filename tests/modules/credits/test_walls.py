@@ -310,6 +310,12 @@ LAWS: dict[str, tuple[str, str]] = {
         ),
         "SELECT 'usage_id', id::text FROM credits.usage_history WHERE key = 'forged'",
     ),
+    "credits.E009": (
+        "INSERT INTO credits.credit_holds (id, credit_balance_id, operation_type, key, amount,"
+        " expires_at, available_after) SELECT gen_random_uuid(), id, 'AI_TEXT_CHAT', 'forged', 3,"
+        " bedplate.now() + interval '1 hour', 0 FROM credits.credit_balances LIMIT 1",
+        "SELECT 'credit_hold_id', id::text FROM credits.credit_holds WHERE key = 'forged'",
+    ),
     "credits.E008": (
         "UPDATE credits.admin_settings SET feature_costs = '{\"AI_TEXT_CHAT\": -1}'",
         "SELECT 'problem', 'AI_TEXT_CHAT costs -1'",
