@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from psycopg import sql
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from bedplate.kernel.bindings import Binding
@@ -194,10 +193,11 @@ def _granted(place: sql.Identifier, privileges: tuple[str, ...], role: str) -> s
 
 def with_users(text: str) -> str:
     """Fill in {user_key}, {users} and {users_table}, {users_id}: the key's type, and its place."""
+    binding = current().bindings.get("users")
     table, _, key = users_reference().rpartition(".")
     quoted = ".".join(sql.Identifier(part).as_string() for part in table.split("."))
     names = {
-        "user_key": str(user_key_type().compile(dialect=postgresql.dialect())),
+        "user_key": binding.key_type if binding else "uuid",
         "users": f"{quoted} ({sql.Identifier(key).as_string()})",
         "users_table": quoted,
         "users_id": sql.Identifier(key).as_string(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -178,9 +178,17 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
         context=carried_context(db),
     )
     return [
-        _answer(row, charges[place - 1].user_id, operations[place - 1], f"charges[{place - 1}]")
-        for place, *row in rows
+        _answer(row[1:], charge.user_id, operation, f"charges[{row[0] - 1}]")
+        for row, charge, operation in _matched(rows, charges, operations)
     ]
+
+
+def _matched(
+    rows: list[Any], charges: Sequence[Charge], operations: list[OperationType]
+) -> Iterator[tuple[Any, Charge, OperationType]]:
+    """Pair each row with its request; where some are refused as bad, only those have rows."""
+    for row in rows:
+        yield row, charges[row[0] - 1], operations[row[0] - 1]
 
 
 def _user(db: Writer, user_id: UserId, place: int) -> str:

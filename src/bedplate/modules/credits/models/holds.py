@@ -41,12 +41,12 @@ class CreditHold(Identified, Model):
     expires_at: Mapped[datetime] = mapped_column(
         moment(), comment="From when it can no longer be captured."
     )
+    available_after: Mapped[int] = mapped_column(comment="What could be spent right after.")
     is_priced: Mapped[bool] = mapped_column(
         default=False,
         server_default=text("false"),
         comment="Whether the amount was the feature's cost and not the caller's.",
     )
-    available_after: Mapped[int] = mapped_column(comment="What could be spent right after.")
     details: Mapped[dict[str, Any] | None] = mapped_column(
         document(), default=None, comment="What the caller noted."
     )
