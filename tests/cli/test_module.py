@@ -58,7 +58,7 @@ def test_the_file_is_made_where_there_is_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(capsys, "module", "new", "corner.news")
-    assert (folder / "bedplate.toml").read_text() == 'modules = ["auth", "corner.news"]\n'
+    assert (folder / "bedplate.toml").read_text() == 'modules = ["auth", "credits", "corner.news"]\n'
 
 
 def test_disable_and_enable_are_each_other_s_way_back(
@@ -76,6 +76,7 @@ def test_what_another_module_requires_is_not_disabled(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(capsys, "module", "new", "corner.shelves")
+    said(capsys, "module", "disable", "credits")
     manifest = folder / "corner" / "shelves" / "module.py"
     manifest.write_text(manifest.read_text().replace("models=", 'requires=("auth",),\n    models='))
     before = (folder / "bedplate.toml").read_text()

@@ -47,11 +47,14 @@ def test_migrate_seed_check_and_docs_follow_one_another(capfd: pytest.CaptureFix
     assert said(capfd, "seed", code=5)["error"]["code"] == "outdated_line"
     assert not said(capfd, "migrate", "status", "--check", code=1)["current"]
     assert said(capfd, "check", code=1)["ok"] is False
-    assert said(capfd, "migrate", "apply")["applied"][-1] == "auth 0002_audit_logs"
+    assert said(capfd, "migrate", "apply")["applied"][-1] == "credits 0007_grants"
     assert said(capfd, "migrate", "apply")["applied"] == []
     assert said(capfd, "migrate", "status", "--check")["current"]
-    assert said(capfd, "seed")["samples"] == [{"module": "auth", "rows": 8}]
-    assert said(capfd, "seed")["samples"] == [{"module": "auth", "rows": 0}]
+    for users, used in ((8, 19), (0, 0)):
+        assert said(capfd, "seed")["samples"] == [
+            {"module": "auth", "rows": users},
+            {"module": "credits", "rows": used},
+        ]
     assert said(capfd, "check")["ok"]
     assert said(capfd, "docs", "check", code=1)["error"]["code"] == "document_stale"
     assert "auth.md" in said(capfd, "docs", "build")["changed"]
@@ -120,7 +123,7 @@ def test_status_tells_of_the_server_and_the_lines(
     assert status["database"]["running"]
     assert status["database"]["source"] == "embedded"
     assert os.getpid() in status["database"]["attached"]
-    assert {line["name"] for line in status["modules"]} == {"bedplate", "auth"}
+    assert {line["name"] for line in status["modules"]} == {"bedplate", "auth", "credits"}
 
 
 def test_purge_deletes_once_the_name_is_typed(

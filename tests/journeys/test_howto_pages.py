@@ -21,6 +21,7 @@ def project(
 ) -> dict[str, Any]:
     """Stand in a project's folder; return the names that a page may take for granted."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bedplate.toml").write_text('modules = ["auth"]\n')
     monkeypatch.setenv("DATABASE_URL", bedplate_clone.url)
     url = bedplate_clone.url.replace("postgresql://", "postgresql+psycopg://")
     return {"__name__": "__page__", "url": url}

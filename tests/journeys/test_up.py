@@ -75,7 +75,7 @@ def test_up_on_a_new_folder_does_everything_once(shop: Terminal) -> None:
     first = json.loads((shop.folder / "first.json").read_text())
     assert first["database"]["created"]
     assert first["database"]["database"] == "shop"
-    assert first["samples"] == {"auth": 8}
+    assert first["samples"] == {"auth": 8, "credits": 19}
     assert first["modules"]["auth"] == "0002_audit_logs"
     assert not server_runs(shop)
     again = shop.run("up", "--exit", "--json")

@@ -14,10 +14,10 @@ class InsufficientCredits(BedplateError):
     code = "credits.insufficient"
     advice = "Grant credits, then ask again under a new key."
 
-    def __init__(self, *, balance: int, needed: int) -> None:
+    def __init__(self, message: str = "", *, balance: int = 0, needed: int = 0) -> None:
         self.balance = balance
         self.needed = needed
-        super().__init__(f"{needed} credits are needed and {balance} can be spent.")
+        super().__init__(message or f"{needed} credits are needed and {balance} can be spent.")
 
 
 class UnknownAccount(BedplateError):
