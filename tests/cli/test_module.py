@@ -76,9 +76,9 @@ def test_what_another_module_requires_is_not_disabled(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(capsys, "module", "new", "corner.shelves")
-    said(capsys, "module", "disable", "credits")
     manifest = folder / "corner" / "shelves" / "module.py"
     manifest.write_text(manifest.read_text().replace("models=", 'requires=("auth",),\n    models='))
+    said(capsys, "module", "disable", "credits")
     before = (folder / "bedplate.toml").read_text()
     assert run(["module", "disable", "auth"]) == ExitCode.USAGE
     assert "shelves requires auth" in capsys.readouterr().err
