@@ -58,7 +58,8 @@ def test_the_file_is_made_where_there_is_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said(capsys, "module", "new", "corner.news")
-    assert (folder / "bedplate.toml").read_text() == 'modules = ["auth", "credits", "corner.news"]\n'
+    written = (folder / "bedplate.toml").read_text()
+    assert written == 'modules = ["auth", "credits", "corner.news"]\n'
 
 
 def test_disable_and_enable_are_each_other_s_way_back(
