@@ -23,6 +23,7 @@ def test_the_example_runs(
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     assert sum(bool(line.strip()) for line in example.splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bedplate.toml").write_text('modules = ["auth"]\n')
     monkeypatch.setenv("DATABASE_URL", bedplate_clone.url)
     exec(compile(example, str(README), "exec"), {"__name__": "__main__"})
     assert re.fullmatch(r"<User id=\S+> <UserPreferences id=\S+>\n", capsys.readouterr().out)
