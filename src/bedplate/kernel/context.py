@@ -34,6 +34,16 @@ class Context:
         """`USER` when somebody acts, `SYSTEM` when nobody does."""
         return "SYSTEM" if self.actor is None else "USER"
 
+    def named(self) -> dict[str, str]:
+        """Return what is known, by the names that PostgreSQL is told: actor, request_id, ip …"""
+        values = {
+            "actor": self.actor,
+            "request_id": self.request_id,
+            "ip": self.ip,
+            "user_agent": self.user_agent,
+        }
+        return {name: str(value) for name, value in values.items() if value is not None}
+
 
 _NOBODY = Context()
 _current: ContextVar[Context] = ContextVar("bedplate_context", default=_NOBODY)

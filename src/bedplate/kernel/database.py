@@ -156,15 +156,7 @@ def carried_context(db: Writer) -> dict[str, str] | None:
     if isinstance(db, Transaction):
         return None
     context = current()
-    if is_empty(context):
-        return None
-    named = {
-        "actor": context.actor,
-        "request_id": context.request_id,
-        "ip": context.ip,
-        "user_agent": context.user_agent,
-    }
-    return {name: str(value) for name, value in named.items() if value is not None}
+    return None if is_empty(context) else context.named()
 
 
 def _context(actor: UserId | None) -> Context:

@@ -75,14 +75,9 @@ class Unit(Handle):
         context = self.context
         if is_empty(context) and not self._guarded:
             return []
-        named = {
-            "bedplate.actor": context.actor,
-            "bedplate.request_id": context.request_id,
-            "bedplate.ip": context.ip,
-            "bedplate.user_agent": context.user_agent,
-            "role": self.database.guarded_role if self._guarded else None,
-        }
-        known = [(name, str(value)) for name, value in named.items() if value is not None]
+        known = [(f"bedplate.{name}", value) for name, value in context.named().items()]
+        if self._guarded and self.database.guarded_role is not None:
+            known.append(("role", self.database.guarded_role))
         return list(enumerate(known, start=1))
 
     async def _run(self, statement: Statement, make: Make | None) -> Any:

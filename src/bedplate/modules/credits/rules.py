@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bedplate.kernel.idempotency import KEY_CHARACTERS_MAX
 from bedplate.modules.credits.errors import AmountInvalid, KeyInvalid, UnknownOperation
 from bedplate.modules.credits.models import OperationType
 
 AMOUNT_MAX = 1_000_000_000
 """The most credits that one request may move."""
-
-KEY_CHARACTERS_MAX = 255
 
 DEFAULT_COSTS: Mapping[OperationType, int] = {
     OperationType.AI_TEXT_CHAT: 1,
