@@ -74,7 +74,7 @@ async def test_a_payload_that_no_longer_fits_fails_without_being_shown(db: Datab
     async def run(db: Database, running: Running[Any]) -> None:
         raise AssertionError
 
-    await enqueue(db, job(run, payload=str), "hush")
+    await enqueue(db, job(run, payload=str, attempts_max=1), "hush")
     assert (await worker(db, job(run, payload=int, attempts_max=1)).drain()).failed == 1
     [listed] = await work.listed(db, state=State.FAILED)
     assert listed.error_code == "field_invalid"

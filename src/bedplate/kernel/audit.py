@@ -183,12 +183,13 @@ async def record(db: Writer, log: L) -> L:
     request are those of the transaction, or of the task where a single statement is run on `db`.
     Raises ActorUnknown when the actor is none of the users; the guarded role may not record.
     """
-    if not isinstance(log, AuditLogged):
+    entry: Any = log  # Model and AuditLogged have no common subclass that type checkers agree on.
+    if not isinstance(entry, AuditLogged):
         raise UsageError(f"{type(log).__name__} is no audit log.", "Derive it from AuditLogged.")
     told = db.context if isinstance(db, Transaction) else context.current()
-    log.user_id = cast("UUID | None", told.actor)  # Of another type where a host's table has one.
-    log.actor_type = told.actor_type
-    log.request_id, log.ip_address, log.user_agent = told.request_id, told.ip, told.user_agent
+    entry.user_id = cast("UUID | None", told.actor)  # Of another type where a host's table has one.
+    entry.actor_type = told.actor_type
+    entry.request_id, entry.ip_address, entry.user_agent = told.request_id, told.ip, told.user_agent
     try:
         return await _repository(type(log)).create(db, log)
     except ForeignKeyViolation:

@@ -153,7 +153,7 @@ GUARDS: dict[str, Guard] = {
         scenarios.batches_in_opposite_orders,
         "Deadlock",
         function="deduct_many",
-        part="SELECT DISTINCT q.user_id FROM jsonb_to_recordset(p_requests) AS q (user_id UUID)\n"
+        part="SELECT DISTINCT q.user_id FROM jsonb_to_recordset(p_requests) AS q (user_id uuid)\n"
         "        ORDER BY q.user_id\n",
         instead="SELECT (q.value ->> 'user_id')::uuid AS user_id"
         " FROM jsonb_array_elements(p_requests) WITH ORDINALITY AS q (value, place)"
