@@ -191,9 +191,10 @@ async def record(db: Writer, log: L) -> L:
     entry.actor_type = told.actor_type
     entry.request_id, entry.ip_address, entry.user_agent = told.request_id, told.ip, told.user_agent
     try:
-        return await _repository(type(log)).create(db, log)
+        written: L = await _repository(type(log)).create(db, log)
     except ForeignKeyViolation:
         raise ActorUnknown("The acting user is not among the users.") from None
+    return written
 
 
 @cache
