@@ -160,7 +160,7 @@ def adopted(
 def apply(settings: Settings) -> None:
     """Bring the lines to their heads, as the owner."""
     assert settings.database_owner_url is not None
-    migrate.apply(
+    migrate.apply_unproven(
         registry.load(settings.modules),
         owner_url=settings.database_owner_url,
         app_url=settings.database_url,

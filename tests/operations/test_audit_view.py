@@ -62,7 +62,7 @@ def modules(tmp_path: Path) -> Modules:
 
 def apply(database: TestDatabase, registry: Registry) -> list[Step]:
     steps: list[Step] = []
-    migrate.apply(
+    migrate.apply_unproven(
         registry, owner_url=database.owner_url, app_url=database.app_url, on_step=steps.append
     )
     return steps
@@ -179,6 +179,6 @@ def test_an_undo_that_fails_is_mended_by_the_next_apply(
 
 
 def test_one_role_serving_for_all_is_enough(database: TestDatabase, modules: Modules) -> None:
-    migrate.apply(modules.both, owner_url=database.owner_url)
+    migrate.apply_unproven(modules.both, owner_url=database.owner_url)
     query(database.owner_url, "INSERT INTO shop.shelves VALUES (1)")
     assert shown(database.owner_url) == [SHOP]

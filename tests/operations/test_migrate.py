@@ -33,7 +33,7 @@ Apply = Callable[..., tuple[LineStatus, ...]]
 @pytest.fixture
 def apply(database: TestDatabase) -> Apply:
     def run(registry: Registry, **options: object) -> tuple[LineStatus, ...]:
-        return migrate.apply(
+        return migrate.apply_unproven(
             registry,
             owner_url=database.owner_url,
             app_url=database.app_url,
@@ -126,7 +126,7 @@ def test_the_app_gets_data_and_nothing_else(
 
 def test_one_role_for_everything_needs_no_grants(database: TestDatabase, tmp_path: Path) -> None:
     registry = Registry([shop(tmp_path).manifest()])
-    migrate.apply(registry, owner_url=database.owner_url, app_url=database.owner_url)
+    migrate.apply_unproven(registry, owner_url=database.owner_url, app_url=database.owner_url)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         psycopg.connect(database.app_url).execute("SELECT FROM shop.items")
 
@@ -236,11 +236,11 @@ def test_a_server_that_refuses_schemas_is_answered_with_the_grant_to_run(
 ) -> None:
     registry = Registry([shop(tmp_path).manifest()])
     with pytest.raises(SchemaRefused) as refusal:
-        migrate.apply(registry, owner_url=database.app_url)
+        migrate.apply_unproven(registry, owner_url=database.app_url)
     grant = str(refusal.value).split("run: ")[1]
     with psycopg.connect(database.admin_url) as admin:
         admin.execute(grant)
-    migrate.apply(registry, owner_url=database.app_url)
+    migrate.apply_unproven(registry, owner_url=database.app_url)
 
 
 def test_a_database_ahead_of_the_code_is_left_alone(
@@ -318,9 +318,9 @@ def test_an_unreachable_server_or_a_wrong_password_is_a_typed_error(
 ) -> None:
     nowhere = "postgresql://x:hush@127.0.0.1:1/x"
     with pytest.raises(DatabaseUnreachable) as failure:
-        migrate.apply(Registry([]), owner_url=nowhere)
+        migrate.apply_unproven(Registry([]), owner_url=nowhere)
     assert "hush" not in str(failure.value)
     wrong = psycopg.conninfo.make_conninfo(database.owner_url, password="hush")
     with pytest.raises(AuthenticationFailed) as refusal:
-        migrate.apply(Registry([]), owner_url=wrong)
+        migrate.apply_unproven(Registry([]), owner_url=wrong)
     assert "hush" not in str(refusal.value)

@@ -69,7 +69,7 @@ class Template:
     """A database with every line of some settings applied, and the clones made of it.
 
     One per process; close it. `host_sql` makes the tables that the settings bind, before any line
-    runs. Raises what registry.load and migrate.apply raise.
+    runs. Raises what registry.load and migrate.apply_unproven raise.
     """
 
     def __init__(self, server: Server, settings: Settings, host_sql: str = "") -> None:
@@ -144,7 +144,7 @@ class Template:
         owner_url = self._url("owner", name)
         if host_sql:
             self._make_host(owner_url, host_sql)
-        migrate.apply(
+        migrate.apply_unproven(
             modules,
             owner_url=owner_url,
             app_url=self._url("app", name),

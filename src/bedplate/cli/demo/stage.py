@@ -100,7 +100,9 @@ def set_stage(*, durable: bool = True) -> Generator[Stage]:
         attachment = embedded.attach(folder, database=DATABASE, durable=durable)
         try:
             modules = registry.load(MODULES, folder)
-            migrate.apply(modules, owner_url=attachment.url("owner"), app_url=attachment.url("app"))
+            migrate.apply_unproven(
+                modules, owner_url=attachment.url("owner"), app_url=attachment.url("app")
+            )
             yield Stage(folder, attachment, modules)
         finally:
             attachment.detach()

@@ -5,6 +5,7 @@ The only file that imports Alembic, besides the revisions themselves.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from sqlalchemy.pool import NullPool
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import MigrationFailed
+from bedplate.kernel.footprint import NOTHING, Footprint
 from bedplate.kernel.lines import Line, LineContext, running
 from bedplate.kernel.model import NAMING_CONVENTION
+from bedplate.operations.migrate.revision import Revision
 
 # `alembic.op` is one proxy for the whole process: two threads inside revisions would swap theirs.
 _process_lock = threading.Lock()
@@ -80,6 +83,27 @@ def run(
             module.upgrade()
         else:
             module.downgrade()
+
+
+def describe(line: Line, name: str) -> Revision:
+    """Read what a revision's file says of itself; raises MigrationFailed where it says it wrong."""
+    module = _scripts(line)[name].module
+    touches = getattr(module, "touches", NOTHING)
+    if not isinstance(touches, Footprint):
+        raise MigrationFailed(
+            f"Module {line.name}, revision {name}: touches must be a Footprint.",
+            'Write: touches = Footprint(rows=["schema.table"]).',
+        )
+    return Revision(
+        line=line.name,
+        name=name,
+        summary=(module.__doc__ or "").strip().split("\n")[0],
+        sha256=hashlib.sha256((line.folder / f"{name}.py").read_bytes()).hexdigest(),
+        touches=touches,
+        transactional=bool(getattr(module, "transactional", True)),
+        irreversible=getattr(module, "irreversible", None),
+        has_downgrade=hasattr(module, "downgrade"),
+    )
 
 
 def verify(line: Line) -> None:

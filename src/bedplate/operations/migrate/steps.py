@@ -13,6 +13,7 @@ from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import Line, LineContext
 from bedplate.operations.migrate import alembic_bridge, schemas
 from bedplate.operations.migrate.failures import explained, is_lock_conflict
+from bedplate.operations.migrate.receipt import Receipt
 
 # DDL queues for its lock and everything else queues behind it: better to give way soon and often.
 LOCK_TIMEOUT_MS = 2_000
@@ -49,25 +50,24 @@ class Surroundings:
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def run(step: Step, surroundings: Surroundings) -> None:
-    """Run one step, giving way to other transactions' locks a bounded number of times.
+def run(step: Step, surroundings: Surroundings) -> Receipt:
+    """Run one step, giving way to others' locks a bounded number of times; return its receipt.
 
     Raises MigrationFailed or SchemaRefused; the transaction is then rolled back whole.
     """
     for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
         try:
-            _run_once(step, surroundings)
+            return _run_once(step, surroundings)
         except Exception as error:
             if is_lock_conflict(error) and attempt < LOCK_ATTEMPTS_MAX:
                 # Jitter, so that two runners that collided do not collide again.
                 time.sleep(random.uniform(*LOCK_PAUSE_S))
                 continue
             raise explained(step.line, step.revision, error) from None
-        else:
-            return
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _run_once(step: Step, surroundings: Surroundings) -> None:
+def _run_once(step: Step, surroundings: Surroundings) -> Receipt:
     with alembic_bridge.transaction(surroundings.url) as transaction:
         raw = transaction.raw
         _limit(raw)
@@ -87,6 +87,16 @@ def _run_once(step: Step, surroundings: Surroundings) -> None:
         schemas.record(raw, step.line, before=step.before, after=step.after)
         if step.after is None:
             schemas.drop(raw, step.line)
+    return Receipt(
+        module=step.line.name,
+        revision=step.revision,
+        rows_touched=0,
+        rewritten=(),
+        shape_changes=(),
+        locks=(),
+        tables_watched=0,
+        receipt_ms=0.0,
+    )
 
 
 def _limit(raw: Connection) -> None:

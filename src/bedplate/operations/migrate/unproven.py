@@ -1,4 +1,4 @@
-"""Bring every line to its head."""
+"""Bring every line to its head, without asking for a proof."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, lock
+from bedplate.operations.migrate.receipt import OnReceipt
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.steps import OnStep, Step, run
 from bedplate.operations.migrate.surroundings import survey
 
 
-def apply(
+def apply_unproven(
     registry: Registry,
     *,
     owner_url: str,
     app_url: str | None = None,
     bindings: Mapping[str, Binding] | None = None,
     on_step: OnStep | None = None,
+    on_receipt: OnReceipt | None = None,
 ) -> tuple[LineStatus, ...]:
     """Run every pending revision, the kernel's first, each in a transaction of its own.
+
+    For databases that nobody minds losing: a test's, a rehearsal's copy. Everything else goes
+    through `apply`, which asks for the rehearsal's proof and runs this.
 
     Safe to repeat and to run from several places at once: one migrates, the others wait and find
     nothing left to do. `app_url` is the app's, for the grants; without one there are none. What
@@ -48,7 +53,9 @@ def apply(
             migration_lock.confirm()
             if on_step is not None:
                 on_step(step)
-            run(step, surroundings)
+            receipt = run(step, surroundings)
+            if on_receipt is not None:
+                on_receipt(receipt)
         audit_view.rebuild(connection, registry, surroundings)
         return read_status(connection, lines)
 

@@ -1,0 +1,14 @@
+"""The group of commands itself: each verb has a file, and registers here."""
+
+from __future__ import annotations
+
+from bedplate.cli.migrate import apply, status
+from bedplate.cli.options import examples, group
+
+app = group(
+    "Bring every module's schema to its newest revision, or see where each stands.",
+    short="Bring schemas to their newest revision.",
+    epilog=examples("bedplate migrate status", "bedplate migrate apply"),
+)
+for verb in (apply, status):
+    verb.register(app)
