@@ -50,6 +50,8 @@ def test_the_file_sets_every_kind_of_key(tmp_path: Path) -> None:
             key = "_id"
             key_type = "text"
             columns = { email = "mail" }
+            [tables."public.miners"]
+            policy = "observed"
             [test]
             postgres_major = 16
             """,
@@ -60,6 +62,7 @@ def test_the_file_sets_every_kind_of_key(tmp_path: Path) -> None:
     assert found.modules == ("auth", "shop.invoices")
     assert (found.pool_size_max, found.transaction_pooler) == (20, True)
     assert found.bind == {"users": Binding("public.User", "_id", "text", {"email": "mail"})}
+    assert found.tables == {"public.miners": "observed"}
     assert found.test == TestSettings(postgres_major=16)
 
 
@@ -132,6 +135,12 @@ def test_the_nearest_file_upward_names_the_project(
         ("[bind.users]\ntable = 'a.b'\nkey_type = 'int'", ["int", "uuid, text, bigint"]),
         ("[bind.users]\ntable = 'a.b'\nwritable = 3", ["writable", "true or false"]),
         ("[bind.users]\ntable = 'a.b'\ncolumns = {id = 3}", ["columns"]),
+        ("tables = 3", ["[tables]"]),
+        ("[tables.users]\npolicy = 'external'", ["schema.table", '"public.users"']),
+        ("[tables.'a.b']\npolicy = 'mine'", ["'mine'", "managed, tolerated, external, observed"]),
+        ("[tables.'a.b']\npolicy = ['external']", ["no policy"]),
+        ("[tables.'a.b']\npolcy = 'external'", ["polcy", "Did you mean policy?"]),
+        ("[tables.'a.b']", ["no policy", "managed"]),
         ("rows_max = = 3", ["TOML", "line 1"]),
     ],
 )

@@ -1,13 +1,24 @@
-"""What a project fixes about a table: its name, its key and its column names."""
+"""What a project fixes about a table: its name, its key and its column names, and whose it is."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bedplate.kernel.errors import SettingsError
 
+TablePolicy = Literal["managed", "tolerated", "external", "observed"]
+"""Whose a table is, as `bedplate migrate diff` and `make` see it.
+
+managed: the lines make it, and whatever differs is drift (the default in our schemas).
+tolerated: what others added to it, or a whole table of theirs, is listed and left.
+external: a host's; only the columns that are bound are looked at (the default of a bound table).
+observed: a host's; what changed since it was remembered is reported, never acted on.
+"""
+
+TABLE_POLICIES: tuple[TablePolicy, ...] = ("managed", "tolerated", "external", "observed")
 KEY_TYPES = ("uuid", "text", "bigint")
 QUALIFIED_NAME = re.compile(r"[^.\"\s\x00]{1,63}\.[^.\"\s\x00]{1,63}")
 

@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from bedplate.kernel.bindings import Binding
+from bedplate.kernel.bindings import QUALIFIED_NAME, TABLE_POLICIES, Binding, TablePolicy
 from bedplate.kernel.errors import SettingsError
 
 FILE = "bedplate.toml"
@@ -51,6 +51,7 @@ class Settings:
     database_owner_url: str | None = field(default=None, repr=False)
     modules: tuple[str, ...] = ("auth", "credits")
     bind: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+    tables: Mapping[str, TablePolicy] = field(default_factory=dict[str, TablePolicy])
     pool_size_max: int = 10
     pool_wait_timeout_ms: int = 5_000
     connect_timeout_ms: int = 5_000
@@ -257,8 +258,8 @@ def _from_file(content: Mapping[str, object]) -> dict[str, Source]:
                 found[f"test.{inner}"] = Source(f"test.{inner}", FILE, inner_value)
         elif key in KEYS:
             found[key] = Source(key, FILE, value)
-        elif key != "bind":
-            raise _unknown(key, FILE, (*KEYS, "bind", "test"))
+        elif key not in ("bind", "tables"):
+            raise _unknown(key, FILE, (*KEYS, "bind", "tables", "test"))
     return found
 
 
@@ -285,6 +286,27 @@ def _bindings(content: Mapping[str, object]) -> dict[str, Binding]:
             )
         bound[name] = Binding(**cast("dict[str, Any]", fields))
     return bound
+
+
+def _policies(content: Mapping[str, object]) -> dict[str, TablePolicy]:
+    found: dict[str, TablePolicy] = {}
+    for name, value in _table(content.get("tables", {}), "tables").items():
+        section = f'tables."{name}"'
+        if not QUALIFIED_NAME.fullmatch(name):
+            raise SettingsError(
+                f"[{section}] in {FILE} names no schema.table.",
+                'Quote the whole name: [tables."public.users"].',
+            )
+        fields = _table(value, section)
+        for key in fields:
+            if key != "policy":
+                raise _unknown(key, f"[{section}] of {FILE}", ("policy",))
+        source = Source(f"{section}.policy", FILE, fields.get("policy"))
+        policy = next((each for each in TABLE_POLICIES if each == source.value), None)
+        if policy is None:
+            raise source.refuse("is no policy", f"Write one of {', '.join(TABLE_POLICIES)}.")
+        found[name] = policy
+    return found
 
 
 def project_folder(start: Path) -> Path:
@@ -322,7 +344,13 @@ def load(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
             "DATABASE_OWNER_URL is set without DATABASE_URL.",
             "Set both, or neither to use the embedded server.",
         )
-    return Settings(folder=place, bind=_bindings(content), test=TestSettings(**tests), **values)
+    return Settings(
+        folder=place,
+        bind=_bindings(content),
+        tables=_policies(content),
+        test=TestSettings(**tests),
+        **values,
+    )
 
 
 def environment() -> dict[str, str]:
