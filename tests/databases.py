@@ -1,23 +1,38 @@
-"""A new, empty database for a test, on an embedded server that the whole run shares."""
+"""A new, empty database for a test, on a server that all tests of the process share.
+
+The server is the one under test: embedded, of the major of `[test]`, or the one that was given by
+its URL (Debian's).
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
+import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from bedplate.kernel import embedded
-from bedplate.kernel.embedded import Attachment
+from bedplate.kernel import embedded, roles
+from bedplate.kernel.embedded import Attachment, RoleName
+from bedplate.kernel.settings import load
 
 _numbers = itertools.count(1)
+
+
+class Server(Protocol):
+    """A server with the roles of one database, which all of its test databases share."""
+
+    def url(self, role: RoleName = "app", database: str | None = None) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -54,10 +69,46 @@ def running_server(major: int) -> Iterator[Attachment]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class GivenServer:
+    """A server that somebody else runs, such as Debian's; it gets roles of its own for the run."""
+
+    def __init__(self, admin_url: str) -> None:
+        self.database = f"tests_{os.getpid()}"
+        self._admin_url = admin_url
+        self._passwords = {role: secrets.token_hex(8) for role in ("owner", "app", "reader")}
+        roles.ensure(admin_url, self.database, self._passwords)
+
+    def url(self, role: RoleName = "app", database: str | None = None) -> str:
+        if role == "admin":
+            return make_conninfo(self._admin_url, dbname=database or self.database)
+        user, password = f"{self.database}_{role}", self._passwords[role]
+        return make_conninfo(
+            self._admin_url, user=user, password=password, dbname=database or self.database
+        )
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The server under test; a folder's conftest.py that imports it has its tests use it."""
+    settings = load().test
+    if settings.database_url is not None:
+        yield GivenServer(settings.database_url)
+        return
+    with running_server(settings.postgres_major) as attachment:
+        yield attachment
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[TestDatabase]:
+    """A new, empty database on it."""
+    with new_database(server) as made:
+        yield made
+
+
 @contextmanager
-def new_database(server: Attachment) -> Iterator[TestDatabase]:
+def new_database(server: Server) -> Iterator[TestDatabase]:
     """A database that the owner's role owns and the app's and the reader's may connect to."""
-    name = f"t{next(_numbers)}"
+    name = f"t{os.getpid()}_{next(_numbers)}"
     made = TestDatabase(
         name,
         owner_url=server.url("owner", name),
@@ -77,6 +128,11 @@ def new_database(server: Attachment) -> Iterator[TestDatabase]:
                 database, sql.Identifier(app), sql.Identifier(reader)
             )
         )
+        # On PostgreSQL 15 a role that inherits nothing does not even own its database's public.
+        with psycopg.connect(made.admin_url, autocommit=True) as inside:
+            inside.execute(
+                sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(sql.Identifier(owner))
+            )
         try:
             yield made
         finally:
