@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
 from bedplate.operations.migrate.status import LineStatus, status
-from bedplate.operations.migrate.steps import OnStep, Step
+from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
 from bedplate.operations.migrate.undo import undo
 from bedplate.operations.migrate.unproven import apply_unproven

@@ -11,7 +11,7 @@ from bedplate.kernel.audit import LOG_TABLE, log_of
 from bedplate.kernel.capture import view_comment, view_sql
 from bedplate.kernel.module import ModuleManifest
 from bedplate.kernel.registry import Registry
-from bedplate.operations.migrate.steps import Surroundings
+from bedplate.operations.migrate.surroundings import Surroundings
 
 # A module's log may not be there yet, or no longer: the database is asked, not only the manifests.
 STATE = """

@@ -1,19 +1,17 @@
-"""One step: one revision, up or down, in one transaction with the version it leads to."""
+"""Runs one step: one revision, up or down, in one transaction with the version it leads to."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
 from bedplate.catalog import Connection
-from bedplate.kernel.bindings import Binding
-from bedplate.kernel.lines import Line, LineContext
-from bedplate.operations.migrate import alembic_bridge, schemas
+from bedplate.kernel.lines import LineContext
+from bedplate.operations.migrate import alembic_bridge, schemas, stepwise
 from bedplate.operations.migrate.failures import explained, is_lock_conflict
 from bedplate.operations.migrate.receipt import Receipt
+from bedplate.operations.migrate.step import Step
+from bedplate.operations.migrate.surroundings import Surroundings
 
 # DDL queues for its lock and everything else queues behind it: better to give way soon and often.
 LOCK_TIMEOUT_MS = 2_000
@@ -22,39 +20,14 @@ LOCK_PAUSE_S = (0.1, 1.0)
 STATEMENT_TIMEOUT_S = 3_600
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One revision to run, and the versions it leads from and to."""
-
-    line: Line
-    revision: str
-    direction: Literal["up", "down"]
-    before: str | None
-    after: str | None
-
-
-OnStep = Callable[[Step], None]
-"""Told of each step before it runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every step of one run shares; roles are None where the owner serves as them too."""
-
-    url: str
-    owner: str
-    app: str | None = None
-    reader: str | None = None
-    guarded: str | None = None
-    bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
-    homes: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
 def run(step: Step, surroundings: Surroundings) -> Receipt:
     """Run one step, giving way to others' locks a bounded number of times; return its receipt.
 
     Raises MigrationFailed or SchemaRefused; the transaction is then rolled back whole.
     """
+    revision = alembic_bridge.describe(step.line, step.revision)
+    if not revision.transactional:
+        return stepwise.run_stepwise(step, surroundings, revision)
     for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
         try:
             return _run_once(step, surroundings)

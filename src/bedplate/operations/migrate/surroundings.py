@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel import roles
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import homes_of
 from bedplate.kernel.registry import Registry
-from bedplate.operations.migrate.steps import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every step of one run shares; roles are None where the owner serves as them too."""
+
+    url: str
+    owner: str
+    app: str | None = None
+    reader: str | None = None
+    guarded: str | None = None
+    bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+    homes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def survey(

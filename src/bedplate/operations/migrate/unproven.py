@@ -11,7 +11,8 @@ from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, lock
 from bedplate.operations.migrate.receipt import OnReceipt
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
-from bedplate.operations.migrate.steps import OnStep, Step, run
+from bedplate.operations.migrate.step import OnStep, Step
+from bedplate.operations.migrate.steps import run
 from bedplate.operations.migrate.surroundings import survey
 
 
