@@ -16,6 +16,9 @@
     │   ├── SchemaNotOurs             a schema of that name exists and is not Bedplate's
     │   └── SchemaRefused             the server refuses CREATE SCHEMA
     ├── MigrationFailed               a revision failed and was rolled back
+    ├── RehearsalRefused              no private copy can be made to rehearse on
+    ├── ProofMissing                  no rehearsal of this plan on this database
+    ├── ProofFailed                   the rehearsal found what must not happen
     ├── DocumentStale                 generated documents differ from the live catalog
     ├── ConnectionFailed              no usable connection
     │   ├── DatabaseUnreachable       nothing answers at that address
@@ -94,7 +97,10 @@ from bedplate.kernel.errors.setup import (
     ModuleNotFound,
     OutdatedLine,
     PortTaken,
+    ProofFailed,
+    ProofMissing,
     RegistryError,
+    RehearsalRefused,
     SchemaNotOurs,
     SchemaRefused,
     ServerStartFailed,
@@ -164,8 +170,11 @@ __all__ = [
     "PermissionDenied",
     "PoolTimeout",
     "PortTaken",
+    "ProofFailed",
+    "ProofMissing",
     "ReadOnly",
     "RegistryError",
+    "RehearsalRefused",
     "RelationNotLoaded",
     "RetryableError",
     "SchemaNotOurs",

@@ -96,6 +96,25 @@ class MigrationFailed(BedplateError):
     code = "migration_failed"
 
 
+class RehearsalRefused(BedplateError):
+    """No private copy of the database can be made to rehearse on; the message says why."""
+
+    code = "rehearsal_refused"
+
+
+class ProofMissing(BedplateError):
+    """No rehearsal of this very plan, on this very database, proves that it may be applied."""
+
+    code = "proof_missing"
+    advice = "Run `bedplate migrate prove`."
+
+
+class ProofFailed(BedplateError):
+    """The rehearsal found what must not happen to the database; nothing was applied."""
+
+    code = "proof_failed"
+
+
 class DocumentStale(BedplateError):
     """Generated documents differ from the live catalog."""
 
