@@ -16,6 +16,9 @@
     │   ├── SchemaNotOurs             a schema of that name exists and is not Bedplate's
     │   └── SchemaRefused             the server refuses CREATE SCHEMA
     ├── MigrationFailed               a revision failed and was rolled back
+    │   ├── StepNotAllowed            a statement may not run outside of a transaction
+    │   ├── DefinitionDiffers         another object has the name of what a step would make
+    │   └── BackfillFailed            a backfill cannot begin or go on
     ├── RehearsalRefused              no private copy can be made to rehearse on
     ├── ProofMissing                  no rehearsal of this plan on this database
     ├── ProofFailed                   the rehearsal found what must not happen
@@ -87,6 +90,8 @@ from bedplate.kernel.errors.root import (
     BedplateError,
 )
 from bedplate.kernel.errors.setup import (
+    BackfillFailed,
+    DefinitionDiffers,
     DocumentStale,
     EmbeddedError,
     FolderNotWritable,
@@ -105,6 +110,7 @@ from bedplate.kernel.errors.setup import (
     SchemaRefused,
     ServerStartFailed,
     SettingsError,
+    StepNotAllowed,
     WrongMajor,
 )
 from bedplate.kernel.errors.use import (
@@ -134,6 +140,7 @@ __all__ = [
     "ActorUnknown",
     "AppendOnly",
     "AuthenticationFailed",
+    "BackfillFailed",
     "BedplateError",
     "CheckViolation",
     "ConnectionFailed",
@@ -143,6 +150,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseUnreachable",
     "Deadlock",
+    "DefinitionDiffers",
     "DocumentStale",
     "EmbeddedError",
     "ExclusionViolation",
@@ -184,6 +192,7 @@ __all__ = [
     "SettingsError",
     "StaleVersion",
     "StatementTimeout",
+    "StepNotAllowed",
     "Suspended",
     "TableNotWritable",
     "UniqueViolation",

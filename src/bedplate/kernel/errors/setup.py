@@ -96,6 +96,24 @@ class MigrationFailed(BedplateError):
     code = "migration_failed"
 
 
+class StepNotAllowed(MigrationFailed):
+    """A statement that may not run outside of a transaction; it was not sent."""
+
+    code = "step_not_allowed"
+
+
+class DefinitionDiffers(MigrationFailed):
+    """What a step would make is there already under that name, and is something else."""
+
+    code = "definition_differs"
+
+
+class BackfillFailed(MigrationFailed):
+    """A backfill cannot begin, or met values it cannot go on with; what it did is kept."""
+
+    code = "backfill_failed"
+
+
 class RehearsalRefused(BedplateError):
     """No private copy of the database can be made to rehearse on; the message says why."""
 
