@@ -40,6 +40,9 @@ EXIT_CODES = """\
 # The first class that fits decides, so the narrower ones come first.
 _BY_ERROR: Sequence[tuple[type[errors.BedplateError], ExitCode]] = (
     (errors.DocumentStale, ExitCode.FOUND),
+    (errors.BackupDamaged, ExitCode.FOUND),
+    (errors.RestoreDiffers, ExitCode.FOUND),
+    (errors.BackupNotFound, ExitCode.USAGE),
     (errors.OutdatedLine, ExitCode.SCHEMA),
     (errors.SchemaNotOurs, ExitCode.SCHEMA),
     (errors.SchemaRefused, ExitCode.SCHEMA),

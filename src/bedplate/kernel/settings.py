@@ -66,7 +66,13 @@ class Settings:
     work_concurrency: int = 4
     work_lease_ms: int = 30_000
     work_grace_ms: int = 10_000
+    backup_folder: Path = Path(".bedplate/backups")
     test: TestSettings = field(default_factory=TestSettings)
+
+    @property
+    def backups(self) -> Path:
+        """Where backups lie: `backup_folder`, which counts from the project's folder."""
+        return self.folder / self.backup_folder.expanduser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,12 @@ def _url(source: Source) -> str:
     return url
 
 
+def _path(source: Source) -> Path:
+    if not isinstance(source.value, str) or not source.value.strip() or "\0" in source.value:
+        raise source.refuse("is not a path", 'Write a folder, such as "/var/backups/shop".')
+    return Path(source.value.strip())
+
+
 Parse = Callable[[Source], object]
 MILLISECONDS = _between(1, 86_400_000)
 KEYS: dict[str, Parse] = {
@@ -184,6 +196,7 @@ KEYS: dict[str, Parse] = {
     "work_concurrency": _between(1, 1_000),
     "work_lease_ms": _between(100, 86_400_000),
     "work_grace_ms": MILLISECONDS,
+    "backup_folder": _path,
 }
 TEST_KEYS: dict[str, Parse] = {"database_url": _url, "postgres_major": _major}
 BIND_KEYS = ("table", "key", "key_type", "columns", "writable")

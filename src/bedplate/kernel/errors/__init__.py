@@ -22,6 +22,14 @@
     ├── RehearsalRefused              no private copy can be made to rehearse on
     ├── ProofMissing                  no rehearsal of this plan on this database
     ├── ProofFailed                   the rehearsal found what must not happen
+    ├── ToolsMissing                  no pg_dump of that major version is on this machine
+    ├── ToolFailed                    pg_dump, pg_restore or another such program failed
+    ├── BackupError                   backups
+    │   ├── BackupNotFound            no whole backup goes by that name
+    │   ├── BackupDamaged             a file is not what it was when the backup was made
+    │   ├── BackupRefused             the role may not read all of it, or the folder be written
+    │   ├── RestoreRefused            the place to restore into does not fit; nothing was made
+    │   └── RestoreDiffers            what was restored is not what was saved
     ├── DocumentStale                 generated documents differ from the live catalog
     ├── ConnectionFailed              no usable connection
     │   ├── DatabaseUnreachable       nothing answers at that address
@@ -66,6 +74,14 @@ Each class has a stable ``code`` and each message ends with what to do next. Mes
 values or passwords: PostgreSQL's DETAIL line, which quotes them, is left out on purpose.
 """
 
+from bedplate.kernel.errors.backup import (
+    BackupDamaged,
+    BackupError,
+    BackupNotFound,
+    BackupRefused,
+    RestoreDiffers,
+    RestoreRefused,
+)
 from bedplate.kernel.errors.database import (
     ActorUnknown,
     AppendOnly,
@@ -111,6 +127,8 @@ from bedplate.kernel.errors.setup import (
     ServerStartFailed,
     SettingsError,
     StepNotAllowed,
+    ToolFailed,
+    ToolsMissing,
     WrongMajor,
 )
 from bedplate.kernel.errors.use import (
@@ -141,6 +159,10 @@ __all__ = [
     "AppendOnly",
     "AuthenticationFailed",
     "BackfillFailed",
+    "BackupDamaged",
+    "BackupError",
+    "BackupNotFound",
+    "BackupRefused",
     "BedplateError",
     "CheckViolation",
     "ConnectionFailed",
@@ -184,6 +206,8 @@ __all__ = [
     "RegistryError",
     "RehearsalRefused",
     "RelationNotLoaded",
+    "RestoreDiffers",
+    "RestoreRefused",
     "RetryableError",
     "SchemaNotOurs",
     "SchemaRefused",
@@ -195,6 +219,8 @@ __all__ = [
     "StepNotAllowed",
     "Suspended",
     "TableNotWritable",
+    "ToolFailed",
+    "ToolsMissing",
     "UniqueViolation",
     "UsageError",
     "WrongMajor",

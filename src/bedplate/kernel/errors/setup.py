@@ -133,6 +133,18 @@ class ProofFailed(BedplateError):
     code = "proof_failed"
 
 
+class ToolsMissing(BedplateError):
+    """PostgreSQL's own programs (pg_dump ...) of a major version are not on this machine."""
+
+    code = "tools_missing"
+
+
+class ToolFailed(BedplateError):
+    """One of PostgreSQL's own programs (pg_dump, pg_restore ...) failed."""
+
+    code = "tool_failed"
+
+
 class DocumentStale(BedplateError):
     """Generated documents differ from the live catalog."""
 
