@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bedplate.catalog.client_tools import Tools, tools
 from bedplate.catalog.connection import Connection, connect
+from bedplate.catalog.content import Content, content, contents
+from bedplate.catalog.difference import Change, difference
+from bedplate.catalog.fingerprint import canonical, fingerprint
 from bedplate.catalog.objects import (
     Column,
     Constraint,
@@ -16,12 +20,15 @@ from bedplate.catalog.objects import (
     Trigger,
 )
 from bedplate.catalog.read import read
+from bedplate.catalog.schemas import has_rows, user_schemas
 from bedplate.catalog.versions import LineVersion, read_versions
 
 __all__ = [
+    "Change",
     "Column",
     "Connection",
     "Constraint",
+    "Content",
     "EnumType",
     "Function",
     "Index",
@@ -30,8 +37,17 @@ __all__ = [
     "Schema",
     "Snapshot",
     "Table",
+    "Tools",
     "Trigger",
+    "canonical",
     "connect",
+    "content",
+    "contents",
+    "difference",
+    "fingerprint",
+    "has_rows",
     "read",
     "read_versions",
+    "tools",
+    "user_schemas",
 ]

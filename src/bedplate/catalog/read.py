@@ -22,6 +22,7 @@ from bedplate.catalog.objects import (
     TableKind,
     Trigger,
 )
+from bedplate.catalog.pinned import pinned
 
 TABLE_KINDS: dict[str, TableKind] = {
     "r": "table",
@@ -46,14 +47,8 @@ def read(connection: Connection, schemas: Sequence[str]) -> Snapshot:
 
     Inside a transaction of the caller's the snapshot shows its uncommitted changes too.
     """
-    names = list(schemas)
-    with connection.transaction():
-        # With an empty search_path PostgreSQL writes every name in full, whoever reads.
-        before = _setting(connection, "search_path")
-        _set(connection, "search_path", "")
-        snapshot = _read(connection, names)
-        _set(connection, "search_path", before)
-    return snapshot
+    with pinned(connection):
+        return _read(connection, list(schemas))
 
 
 def _read(connection: Connection, names: list[str]) -> Snapshot:
@@ -132,12 +127,3 @@ def _constraint(row: Row) -> Constraint:
 def _index(row: Row) -> Index:
     name, keys, unique, primary, valid, predicate, definition = row
     return Index(name, tuple(keys), unique, primary, valid, predicate, definition)
-
-
-def _setting(connection: Connection, name: str) -> str:
-    row = connection.execute("SELECT pg_catalog.current_setting(%s)", [name]).fetchone()
-    return str(row[0]) if row else ""
-
-
-def _set(connection: Connection, name: str, value: str) -> None:
-    connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [name, value])
