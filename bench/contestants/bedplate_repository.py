@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from bedplate.kernel.columns import Identified
 from bedplate.kernel.database import Database
 from bedplate.kernel.model import Model
-from bedplate.kernel.pagination import Position, encode, fingerprint, keys_of
+from bedplate.kernel.pagination import Position, encode, fingerprint, keys_of, written
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.relations import Include
 from bedplate.kernel.repository import Repository
@@ -157,9 +157,9 @@ class BedplateRepository:
         if cursor is None:
             keys = keys_of(NEWEST, (Event.id,))
             position = Position((mark.occurred_at, mark.id), backward=False)
-            cursor = self._cursors[mark] = encode(
-                position, fingerprint(select(Event), keys, deleted=False)
-            )
+            text, values = written(select(Event))
+            bound_to = fingerprint(text, values, keys, deleted=False)
+            cursor = self._cursors[mark] = encode(position, bound_to)
         return (await EVENTS.page(self._db, order=NEWEST, size=PAGE_ROWS, at=cursor)).items
 
     async def create(self, fields: dict[str, Any]) -> Account:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, false, literal, or_, tuple_
+from sqlalchemy import ColumnElement, and_, false, or_, tuple_
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
@@ -32,9 +32,6 @@ PAGE_SIZE = 20
 
 PAGE_SIZE_MAX = 1_000
 """Rows of the largest page."""
-
-SHAPES_MAX = 500
-"""How many filters a process remembers written out; the oldest is forgotten first."""
 
 _SEAL_BYTES = 9
 
@@ -69,28 +66,22 @@ class Key:
         """Return the term as ORDER BY wants it; NULLs always end an ascending order."""
         return self.column.desc() if self.descending != backward else self.column.asc()
 
-    def beyond(self, value: Any, backward: bool) -> ColumnElement[bool]:
-        """Say that the field stands after `value` in this order."""
+    def beyond(self, mark: Any, backward: bool) -> ColumnElement[bool]:
+        """Say that the field stands after a mark in this order; None marks a NULL."""
         if self.descending != backward:
             before: ColumnElement[bool] = (
-                self.column.is_not(None) if value is None else self.column < self.mark(value)
+                self.column.is_not(None) if mark is None else self.column < mark
             )
             return before
-        if value is None:
+        if mark is None:
             return false()
-        after: ColumnElement[bool] = self.column > self.mark(value)
+        after: ColumnElement[bool] = self.column > mark
         return or_(after, self.column.is_(None)) if self.nullable else after
 
-    def at(self, value: Any) -> ColumnElement[bool]:
-        """Say that the field is `value`, NULL included."""
-        same: ColumnElement[bool] = (
-            self.column.is_(None) if value is None else self.column == self.mark(value)
-        )
+    def at(self, mark: Any) -> ColumnElement[bool]:
+        """Say that the field is at a mark, NULL included."""
+        same: ColumnElement[bool] = self.column.is_(None) if mark is None else self.column == mark
         return same
-
-    def mark(self, value: Any) -> Any:
-        """Return a value to compare the field with; SQLAlchemy compares no bare True or False."""
-        return literal(value, self.column.type)
 
 
 def keys_of(order: Sequence[Term], primary: Sequence[Any]) -> tuple[Key, ...]:
@@ -123,20 +114,22 @@ def _key(term: Any, table: Any) -> Key:
     return Key(name, term, descending, bool(getattr(table_column, "nullable", True)))
 
 
-def after(keys: Sequence[Key], position: Position) -> ColumnElement[bool]:
-    """Return the condition for the rows beyond a position, in a form an index can follow."""
-    backward, values = position.backward, position.values
+def after(keys: Sequence[Key], marks: Sequence[Any], *, backward: bool) -> ColumnElement[bool]:
+    """Return the condition for the rows beyond a position, in a form an index can follow.
+
+    `marks` are parameters that will hold the position's values, or None where one is NULL.
+    """
     down = {key.descending for key in keys}
     if len(down) == 1 and not any(key.nullable for key in keys):
         row: Any = tuple_(*(key.column for key in keys))
-        mark: Any = tuple_(*(key.mark(value) for key, value in zip(keys, values, strict=True)))
+        mark: Any = tuple_(*marks)
         beyond: ColumnElement[bool] = row < mark if keys[0].descending != backward else row > mark
         return beyond
     steps: list[ColumnElement[bool]] = []
     for index, key in enumerate(keys):
-        same = [k.at(v) for k, v in zip(keys[:index], values[:index], strict=True)]
-        steps.append(and_(*same, key.beyond(values[index], backward)))
-    first = or_(keys[0].beyond(values[0], backward), keys[0].at(values[0]))
+        same = [k.at(m) for k, m in zip(keys[:index], marks[:index], strict=True)]
+        steps.append(and_(*same, key.beyond(marks[index], backward)))
+    first = or_(keys[0].beyond(marks[0], backward), keys[0].at(marks[0]))
     return and_(first, or_(*steps))
 
 
@@ -148,33 +141,18 @@ def check_size(size: int) -> None:
         )
 
 
-def fingerprint(statement: Any, keys: Sequence[Key], *, deleted: bool) -> bytes:
-    """Return what a cursor is bound to: the filter with its values, and the order."""
-    digest = hashlib.blake2b(digest_size=16)
-    shape, values = _shape(statement)
-    digest.update(shape)
+def written(statement: Any) -> tuple[bytes, list[Any]]:
+    """Return a statement's SQL, the same in every process, and the values it carries."""
+    compiled = statement.compile()
+    return str(compiled).encode(), sorted(compiled.params.items())
+
+
+def fingerprint(text: bytes, values: Sequence[Any], keys: Sequence[Key], *, deleted: bool) -> bytes:
+    """Return what a cursor is bound to: the filter as written, its values, and the order."""
+    digest = hashlib.blake2b(text, digest_size=16)
     digest.update(repr(values).encode())
     digest.update(repr((deleted, [(key.name, key.descending) for key in keys])).encode())
     return digest.digest()
-
-
-_shapes: dict[Any, bytes] = {}
-"""The SQL of statements seen, by SQLAlchemy's cache key: writing one out costs most of a page."""
-
-
-def _shape(statement: Any) -> tuple[bytes, list[Any]]:
-    """Return a statement's SQL, the same in every process, and the values it carries."""
-    key = statement._generate_cache_key()
-    if key is None:
-        compiled = statement.compile()
-        return str(compiled).encode(), sorted(compiled.params.items())
-    shape = _shapes.get(key.key)
-    if shape is None:
-        shape = str(statement.compile()).encode()
-        if len(_shapes) >= SHAPES_MAX:
-            _shapes.pop(next(iter(_shapes)), None)
-        _shapes[key.key] = shape
-    return shape, [bind.effective_value for bind in key.bindparams]
 
 
 def encode(position: Position, bound_to: bytes) -> str:

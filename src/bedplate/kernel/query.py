@@ -8,7 +8,7 @@ cache key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy.sql.base import Executable
@@ -101,11 +101,21 @@ def adhoc(
     if cache_key is None:
         plan = compile_plan(statement, dialect, wanted)
         return plan, plan.compiled.params
-    key, plans = (cache_key.key, wanted), dialect.adhoc_plans
-    found = plans.get(key)
-    if found is None:
-        found = compile_plan(statement, dialect, wanted, cache_key=cache_key)
+
+    def compiled() -> Plan:
+        return compile_plan(statement, dialect, wanted, cache_key=cache_key)
+
+    plan = kept((cache_key.key, wanted), dialect, compiled)
+    return plan, plan.carried(cache_key.bindparams)
+
+
+def kept(key: Any, dialect: BoundDialect, compiled: Callable[[], Plan]) -> Plan:
+    """Return the plan kept under a key for this project; compiled at the first call."""
+    plans: dict[Any, Plan] = dialect.adhoc_plans
+    plan = plans.get(key)
+    if plan is None:
+        plan = compiled()
         if len(plans) >= ADHOC_PLANS_MAX:
             plans.pop(next(iter(plans)), None)
-        plans[key] = found
-    return found, found.carried(cache_key.bindparams)
+        plans[key] = plan
+    return plan

@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from sqlalchemy import (
-    ColumnElement,
-    Integer,
     Select,
+    and_,
     bindparam,
     func,
-    literal_column,
     select,
 )
 from sqlalchemy import exists as sql_exists
@@ -24,12 +22,14 @@ from bedplate.kernel.errors import FieldUnknown, LimitExceeded, NotFound
 from bedplate.kernel.fields import Condition, RowKey, Term
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.model import Model, mapper_of
-from bedplate.kernel.pagination import PAGE_SIZE, Page, Position
+from bedplate.kernel.pagination import PAGE_SIZE, Key, Page
 from bedplate.kernel.plan import Wanted
 from bedplate.kernel.query import Query
 from bedplate.kernel.relations import Included
+from bedplate.kernel.repository.pages import Asked, PageShape, rows_limit
 
 M = TypeVar("M", bound=Model)
+K = TypeVar("K")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -49,18 +49,19 @@ class Reads(Generic[M]):
         self._mapper = mapper_of(model)
         self._deleted = False
         self._queries: dict[Any, Query[Any]] = {}
+        self._pages: dict[Any, PageShape] = {}
 
     def with_deleted(self) -> Self:
         """Return the same repository, soft-deleted rows included."""
         twin = copy.copy(self)
-        twin._deleted, twin._queries = True, {}
+        twin._deleted, twin._queries, twin._pages = True, {}, {}
         return twin
 
     async def get(self, db: Handle, key: RowKey, *, include: tuple[Included, ...] = ()) -> M:
         """Return the row with this key; raises NotFound where there is none."""
         query = self._queries.get(include)
         if query is None:
-            query = self._keep(include, self._by_key(include))
+            query = self._keep(self._queries, include, self._by_key(include))
         statement, make = db.prepare(query, {"key": key})
         rows: builtins.list[M] = await db.fetch(statement, make)
         if not rows:
@@ -95,7 +96,7 @@ class Reads(Generic[M]):
         select: tuple[Field[Any], ...] | None = None,
     ) -> Any:
         """Return one row that fulfils every condition, or None; fields only with `select=`."""
-        statement = self._select(select).where(*where).limit(_rows_limit(1))
+        statement = self._select(select).where(*where).limit(rows_limit(1))
         rows = await self._rows(db, statement, include, select)
         return rows[0] if rows else None
 
@@ -158,7 +159,7 @@ class Reads(Generic[M]):
         Without `limit`, more than `rows_max` rows raise LimitExceeded rather than fill the memory.
         """
         most = db.rows_max + 1 if limit is None else limit
-        statement = self._select(select).where(*where).order_by(*order).limit(_rows_limit(most))
+        statement = self._select(select).where(*where).order_by(*order).limit(rows_limit(most))
         rows = await self._rows(db, statement, include, select)
         if limit is None and len(rows) > db.rows_max:
             raise LimitExceeded(
@@ -182,30 +183,11 @@ class Reads(Generic[M]):
         LimitExceeded for a size outside 1 to 1,000.
         """
         pagination.check_size(size)
-        base = self._select(None).where(*where)
-        keys = pagination.keys_of(order, self._primary())
-        bound_to = pagination.fingerprint(base, keys, deleted=self._deleted)
-        position = None if at is None else pagination.decode(at, keys, bound_to)
-        backward = position is not None and position.backward
-        statement = base if position is None else base.where(pagination.after(keys, position))
-        ordered = statement.order_by(*(key.ordered(backward) for key in keys))
-        statement = ordered.limit(_rows_limit(size + 1))
-        rows: builtins.list[M] = await self._rows(db, statement, include, None)
-        more, rows = len(rows) > size, rows[:size]
-        if backward:
-            rows.reverse()
-
-        def cursor(row: M, *, to_earlier: bool) -> str:
-            values = tuple(getattr(row, key.name) for key in keys)
-            return pagination.encode(Position(values, to_earlier), bound_to)
-
-        has_next = bool(rows) and (more or backward)
-        has_previous = bool(rows) and (more if backward else at is not None)
-        return Page(
-            rows,
-            cursor(rows[-1], to_earlier=False) if has_next else None,
-            cursor(rows[0], to_earlier=True) if has_previous else None,
-        )
+        asked = self._asked(where, pagination.keys_of(order, self._primary()), include)
+        position = asked.position(at)
+        plan = asked.shape.plan(db.dialect, size, position)
+        rows = await db.fetch(plan.bind(asked.parameters(plan, position)), plan.make)
+        return asked.page(rows, size, position)
 
     async def exists(self, db: Handle, *where: Condition) -> bool:
         """Tell whether any row fulfils every condition."""
@@ -230,11 +212,28 @@ class Reads(Generic[M]):
             for row in block:
                 yield row
 
-    def _keep(self, key: Any, query: Query[Any]) -> Query[Any]:
-        if len(self._queries) >= QUERIES_MAX:
-            self._queries.pop(next(iter(self._queries)))
-        self._queries[key] = query
-        return query
+    def _asked(
+        self, where: Sequence[Condition], keys: tuple[Key, ...], include: tuple[Included, ...]
+    ) -> Asked:
+        """Return the page that is asked for, its shape kept from an earlier call where possible."""
+        wanted = Wanted(include, self._deleted)
+        filter_key = and_(*where)._generate_cache_key() if where else None
+        if where and filter_key is None:
+            # SQLAlchemy cannot tell such a filter's values from its shape: it is built every time.
+            return PageShape(self._select(None).where(*where), None, keys, wanted).alone()
+        named = tuple((key.name, key.descending) for key in keys)
+        key = (filter_key.key if filter_key else None, named, wanted)
+        shape = self._pages.get(key)
+        if shape is None:
+            shape = PageShape(self._select(None).where(*where), filter_key, keys, wanted)
+            self._keep(self._pages, key, shape)
+        return shape.asked(filter_key.bindparams if filter_key else ())
+
+    def _keep(self, place: dict[Any, K], key: Any, one: K) -> K:
+        if len(place) >= QUERIES_MAX:
+            place.pop(next(iter(place)))
+        place[key] = one
+        return one
 
     def _by_key(self, include: tuple[Included, ...]) -> Query[Any]:
         (field,) = self._primary()
@@ -283,8 +282,3 @@ class Reads(Generic[M]):
         rows = await db.fetch(prepared, make)
         # A query of one thing yields that thing; select= promises tuples, also of one.
         return [(row,) for row in rows] if fields is not None and len(fields) == 1 else rows
-
-
-def _rows_limit(rows: int) -> ColumnElement[int]:
-    """Return a limit that is written out: PostgreSQL would plan a parameter's anew every time."""
-    return literal_column(str(int(rows)), Integer)

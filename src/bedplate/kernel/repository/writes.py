@@ -41,7 +41,7 @@ class Repository(Reads[M]):
         query = self._queries.get(("create", keys))
         if query is None:
             made = Query[Any](insert_statement(self._mapper, keys), returns=self.model)
-            query = self._keep(("create", keys), made)
+            query = self._keep(self._queries, ("create", keys), made)
         created: M = await db.one(query, **values)
         return created
 
