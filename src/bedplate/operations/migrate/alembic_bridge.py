@@ -6,8 +6,9 @@ The only file that imports Alembic, besides the revisions themselves.
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -74,10 +75,51 @@ def run(
 
     Raises MigrationFailed where the line's files do not form one, and whatever the revision raises.
     """
-    module = _scripts(line)[revision].module
     alembic_context = MigrationContext.configure(
         transaction.connection, opts={"target_metadata": _NAMES}
     )
+    _call(line, revision, direction, context, alembic_context)
+
+
+def dictate(
+    line: Line,
+    revision: str,
+    direction: Literal["up", "down"],
+    context: LineContext,
+    write: Callable[[str], None],
+) -> None:
+    """Call upgrade() or downgrade() without a connection: each statement's text goes to `write`.
+
+    What the context executes goes where it sends it. Raises MigrationFailed where the line's files
+    do not form one, and whatever the revision or `write` raises.
+    """
+    opts = {"as_sql": True, "output_buffer": _Statements(write), "target_metadata": _NAMES}
+    # With named parameters a % is a %; the default would double it.
+    alembic_context = MigrationContext.configure(
+        dialect_name="postgresql+psycopg", dialect_opts={"paramstyle": "named"}, opts=opts
+    )
+    _call(line, revision, direction, context, alembic_context)
+
+
+class _Statements(io.TextIOBase):
+    """Where Alembic writes statements: one at a time, with a terminator."""
+
+    def __init__(self, statement: Callable[[str], None]) -> None:
+        self._statement = statement
+
+    def write(self, text: str) -> int:
+        self._statement(text.strip().removesuffix(";"))
+        return len(text)
+
+
+def _call(
+    line: Line,
+    revision: str,
+    direction: Literal["up", "down"],
+    context: LineContext,
+    alembic_context: MigrationContext,
+) -> None:
+    module = _scripts(line)[revision].module
     with _process_lock, Operations.context(alembic_context), running(context):
         if direction == "up":
             module.upgrade()

@@ -18,10 +18,16 @@ NEXT_STEPS = {
     "42501": "Grant the owner's role what the statement needs"
     " (SELECT and REFERENCES on an adopted table), then apply again.",
     "55P03": "Find who holds the lock with pg_blocking_pids(), or wait, then apply again.",
+    "25001": "Write transactional = False at the top of the revision's file.",
     "57014": "Split the revision, or run it when the database is less busy.",
     "53100": "Free some disk space, then apply again.",
 }
 NEXT_STEP = "Nothing of it was kept: correct the revision or the data, then apply again."
+
+STOPPED_NEXT_STEP = (
+    "Its earlier statements are kept: correct the revision or the data, then apply again;"
+    " it goes on from there."
+)
 
 
 def is_lock_conflict(error: BaseException) -> bool:
@@ -43,6 +49,16 @@ def explained(line: Line, revision: str, error: BaseException) -> BedplateError:
     at = f", at: {place}" if place else ""
     next_step = NEXT_STEPS.get(state, NEXT_STEP)
     return MigrationFailed(f"{what} with {state} ({_message(driver)}){at}.", next_step)
+
+
+def stopped(line: Line, revision: str, statement: str, error: psycopg.Error) -> MigrationFailed:
+    """Return the error to raise where a statement failed that had no transaction around it."""
+    place = " ".join(statement.split())[:STATEMENT_CHARACTERS_MAX]
+    return MigrationFailed(
+        f"Module {line.name}, revision {revision} stopped with"
+        f" {error.sqlstate or 'no SQLSTATE'} ({_message(error)}), at: {place}.",
+        NEXT_STEPS.get(error.sqlstate or "", STOPPED_NEXT_STEP),
+    )
 
 
 def _driver_error(error: BaseException) -> psycopg.Error | None:

@@ -1,19 +1,167 @@
-"""A revision whose statements commit one by one."""
+"""A revision whose statements commit one by one: each can be taken up again where it was cut off.
+
+`transactional = False` in its file. Alembic only dictates; every statement passes the allow-list,
+is compared with what is there already, and runs by itself on a connection of this run's own.
+"""
 
 from __future__ import annotations
 
+import random
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+
+from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import MigrationFailed
-from bedplate.operations.migrate.receipt import Receipt
+from bedplate.kernel.lines import Line, LineContext
+from bedplate.operations.migrate import alembic_bridge, existing, schemas
+from bedplate.operations.migrate.allowed import PATIENT, Allowed, Kind, allowed
+from bedplate.operations.migrate.failures import is_lock_conflict, stopped
+from bedplate.operations.migrate.receipt import HeldLock, Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.surroundings import Surroundings
 
+LOCK_TIMEOUT_MS = 2_000
+LOCK_ATTEMPTS_MAX = 10
+LOCK_PAUSE_S = (0.1, 1.0)
+STATEMENT_TIMEOUT_S = 3_600
+CLIENT_CHECK_MS = 1_000
+"""How soon the server notices that we are gone, and ends what it still does for us."""
+
+LOCKS: dict[Kind, str] = {
+    "add constraint": "ShareRowExclusiveLock",
+    "finish detaching": "ShareUpdateExclusiveLock",
+    "add enum label": "",
+}
+"""What each kind holds on its table; all others ShareUpdateExclusiveLock: rows stay writable."""
+
 
 def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> Receipt:
-    """Refuse: revisions outside of a transaction cannot be run yet. Raises MigrationFailed."""
-    del surroundings
-    raise MigrationFailed(
-        f"Module {revision.line}, revision {revision.name} says transactional = False,"
-        f" which cannot be run {step.direction} yet.",
-        "Remove that line from the file; nothing was changed.",
+    """Run one step statement by statement, then record the version; return its receipt.
+
+    What was done before a failure, or a kill, is kept; running the step again goes on from there.
+    Raises StepNotAllowed, DefinitionDiffers, BackfillFailed and other MigrationFailed.
+    """
+    line = step.line
+    if step.before is None or step.after is None:
+        raise MigrationFailed(
+            f"Module {line.name}, revision {revision.name}: a line's first revision comes and goes"
+            " with its schema, in one transaction.",
+            "Remove transactional = False from the file, or number it later.",
+        )
+    with connect(surroundings.url, autocommit=True, purpose="migrate") as connection:
+        _prepare(connection)
+        stepper = Stepper(connection, line, revision)
+        context = LineContext(
+            schema=line.schema,
+            execute=stepper.execute,
+            bindings=surroundings.bindings,
+            homes=surroundings.homes,
+            app=surroundings.app,
+            reader=surroundings.reader,
+            guarded=surroundings.guarded,
+        )
+        alembic_bridge.dictate(line, revision.name, step.direction, context, stepper.execute)
+        with connection.transaction():
+            schemas.record(connection, line, before=step.before, after=step.after)
+    return Receipt(
+        module=line.name,
+        revision=revision.name,
+        rows_touched=0,
+        rewritten=(),
+        shape_changes=(),
+        locks=tuple(stepper.locks),
+        tables_watched=0,
+        receipt_ms=0.0,
     )
+
+
+@dataclass(slots=True)
+class Stepper:
+    """Runs the statements of one revision, and keeps what they held."""
+
+    connection: Connection
+    line: Line
+    revision: Revision
+    locks: list[HeldLock] = field(default_factory=list[HeldLock])
+
+    def execute(self, text: str) -> None:
+        """Run one statement, unless it was run before; at its end nothing INVALID is left."""
+        step = allowed(text)
+        try:
+            self._converge(step)
+        except psycopg.Error as error:
+            raise stopped(self.line, self.revision.name, text, error) from None
+
+    def _converge(self, step: Allowed) -> None:
+        self._be_patient(step)
+        found = existing.state(self.connection, step)
+        if found == "half":
+            self._wait_for_others(step)
+            found = existing.state(self.connection, step)
+        if found == "half":
+            found = self._clear(step)
+        if found == "there":
+            return
+        for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
+            try:
+                self._run(step)
+            except psycopg.Error as error:
+                if self.connection.closed:
+                    raise
+                if existing.state(self.connection, step) == "half" and self._clear(step) == "there":
+                    return
+                if not is_lock_conflict(error) or attempt == LOCK_ATTEMPTS_MAX:
+                    raise
+                # Jitter, so that two runners that collided do not collide again.
+                time.sleep(random.uniform(*LOCK_PAUSE_S))
+            else:
+                return
+
+    def _run(self, step: Allowed) -> None:
+        began = time.perf_counter()
+        self.connection.execute(step.text.encode())
+        held_ms = (time.perf_counter() - began) * 1_000
+        mode = LOCKS.get(step.kind, "ShareUpdateExclusiveLock")
+        if mode and step.table:
+            table = ".".join(step.table)
+            self.locks.append(HeldLock(step.text, table, mode, round(held_ms, 3)))
+
+    def _clear(self, step: Allowed) -> existing.State:
+        """Take away what a broken attempt left; a partition half detached is detached."""
+        self._be_patient(step, anyway=True)
+        if step.kind in ("detach partition", "finish detaching"):
+            table, name = existing.quoted(step.table), existing.quoted(step.name)
+            self._send(f"ALTER TABLE {table} DETACH PARTITION {name} FINALIZE")
+            return "there"
+        broken = (
+            [(*step.table[:-1], *step.name)]
+            if step.kind == "create index"
+            else existing.leftovers(self.connection, step.name)
+        )
+        for index in broken:
+            self._send(f"DROP INDEX CONCURRENTLY {existing.quoted(index)}")
+        self._be_patient(step)
+        return "absent"
+
+    def _wait_for_others(self, step: Allowed) -> None:
+        """Wait until nobody builds on the table: a killed run's server process may still do so."""
+        if step.table and step.kind != "finish detaching":
+            with self.connection.transaction():
+                table = existing.quoted(step.table)
+                self._send(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+
+    def _be_patient(self, step: Allowed, *, anyway: bool = False) -> None:
+        patient = anyway or step.kind in PATIENT
+        limit = "0" if patient else f"{LOCK_TIMEOUT_MS}ms"
+        self._send(f"SET lock_timeout = '{limit}'")
+
+    def _send(self, text: str) -> None:
+        self.connection.execute(text.encode())
+
+
+def _prepare(connection: Connection) -> None:
+    connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'".encode())
+    connection.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_MS}ms'".encode())

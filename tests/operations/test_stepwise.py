@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bedplate.kernel.errors import DefinitionDiffers, MigrationFailed, StepNotAllowed
+from bedplate.kernel.registry import Registry
+from bedplate.operations import migrate
+from bedplate.operations.migrate import stepwise
+from bedplate.operations.migrate.allowed import allowed
+from tests.databases import TestDatabase
+from tests.operations.fake_module import FakeModule, shop
+
+STEPS = """
+transactional = False
+
+def upgrade():
+{up}
+
+def downgrade():
+{down}
+"""
+
+
+class Steps:
+    """The shop, and one more revision whose statements commit one by one."""
+
+    def __init__(self, database: TestDatabase, folder: Path) -> None:
+        self.database = database
+        self.module: FakeModule = shop(folder)
+        self.registry = Registry([self.module.manifest()])
+        self.apply()
+        self.owner = psycopg.connect(database.owner_url, autocommit=True)
+        self.owner.execute(
+            "INSERT INTO shop.shelves VALUES (gen_random_uuid(), 'a'), (gen_random_uuid(), 'b')"
+        )
+
+    def write(self, *up: str, down: tuple[str, ...] = ()) -> None:
+        """Write the third revision; texts are statements, or Python where they begin with op."""
+        (self.module.line / "0003_steps.py").unlink(missing_ok=True)
+        self.module.before = "0002_items"
+        bodies = {"up": self._body(up), "down": self._body(down)}
+        self.module.add("0003_steps", STEPS.format(**bodies))
+
+    def _body(self, texts: tuple[str, ...]) -> str:
+        calls = [text if text.startswith("op.") else f"op.execute({text!r})" for text in texts]
+        return "\n".join(f"    {call}" for call in (*calls, "pass"))
+
+    def apply(self, **options: object) -> None:
+        migrate.apply_unproven(
+            self.registry,
+            owner_url=self.database.owner_url,
+            app_url=self.database.app_url,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def undo(self) -> None:
+        migrate.undo(self.registry, "shop", to="0002_items", owner_url=self.database.owner_url)
+
+    @property
+    def version(self) -> object:
+        (found,) = self.owner.execute("SELECT version_num FROM shop.schema_version").fetchall()
+        return found[0]
+
+    def indexes(self) -> dict[str, tuple[bool, str]]:
+        return {
+            name: (valid, definition)
+            for name, valid, definition in self.owner.execute(
+                "SELECT indexrelid::regclass::text, indisvalid, pg_get_indexdef(indexrelid)"
+                " FROM pg_index JOIN pg_class c ON c.oid = indrelid"
+                " WHERE c.relnamespace = 'shop'::regnamespace"
+            ).fetchall()
+        }
+
+    def is_validated(self, constraint: str) -> bool:
+        query = f"SELECT convalidated FROM pg_constraint WHERE conname = '{constraint}'"
+        return self.found(query) == [(True,)]
+
+    def found(self, query: str) -> list[tuple[object, ...]]:
+        return self.owner.execute(query.encode()).fetchall()
+
+
+@pytest.fixture
+def steps(database: TestDatabase, tmp_path: Path) -> Iterator[Steps]:
+    made = Steps(database, tmp_path)
+    yield made
+    made.owner.close()
+
+
+CIC = "CREATE INDEX CONCURRENTLY ix_items_price ON shop.items (price) WHERE price > 10"
+DIC = "DROP INDEX CONCURRENTLY shop.ix_items_price"
+
+
+def test_an_index_is_made_beside_the_traffic_and_taken_away_again(steps: Steps) -> None:
+    steps.write(CIC, down=(DIC,))
+    receipts: list[migrate.Receipt] = []
+    steps.apply(on_receipt=receipts.append)
+    assert steps.version == "0003_steps"
+    assert steps.indexes()["shop.ix_items_price"][0]
+    (lock,) = receipts[-1].locks
+    assert (lock.table, lock.mode) == ("shop.items", "ShareUpdateExclusiveLock")
+    steps.undo()
+    assert steps.version == "0002_items"
+    assert "shop.ix_items_price" not in steps.indexes()
+
+
+def test_alembics_own_operations_work(steps: Steps) -> None:
+    steps.write(
+        'op.create_index("ix_items_price", "items", ["price"], unique=True, schema="shop",'
+        ' postgresql_concurrently=True, postgresql_where=sa.text("price % 2 = 0"))',
+        'op.create_check_constraint("ck_items_dear", "items", "price < 1000", schema="shop",'
+        " postgresql_not_valid=True)",
+        "ALTER TABLE shop.items VALIDATE CONSTRAINT ck_items_dear",
+        down=('op.drop_index("ix_items_price", schema="shop", postgresql_concurrently=True)',),
+    )
+    steps.apply()
+    assert "% (2)" in steps.indexes()["shop.ix_items_price"][1]
+    assert steps.found(
+        "SELECT convalidated FROM pg_constraint WHERE conname = 'ck_items_dear'"
+    ) == [(True,)]
+    steps.undo()
+
+
+@pytest.mark.parametrize("kept", [0, 2, 4])
+def test_a_run_that_was_cut_off_is_taken_up_where_it_stopped(steps: Steps, kept: int) -> None:
+    statements = (
+        CIC,
+        "ALTER TABLE shop.items ADD CONSTRAINT ck_items_cheap CHECK (price < 1000) NOT VALID",
+        "ALTER TABLE shop.items VALIDATE CONSTRAINT ck_items_cheap",
+        "ALTER TYPE shop.size ADD VALUE 'MEDIUM' BEFORE 'LARGE'",
+    )
+    for statement in statements[:kept]:
+        steps.owner.execute(statement.encode())
+    steps.write(*statements)
+    steps.apply()
+    assert steps.version == "0003_steps"
+    assert all(valid for valid, _ in steps.indexes().values())
+    assert steps.found("SELECT enum_range(NULL::shop.size)::text") == [("{SMALL,MEDIUM,LARGE}",)]
+    assert steps.found(
+        "SELECT convalidated FROM pg_constraint WHERE conname = 'ck_items_cheap'"
+    ) == [(True,)]
+
+
+def test_an_invalid_index_is_dropped_and_made_again(steps: Steps) -> None:
+    steps.owner.execute("INSERT INTO shop.items VALUES (gen_random_uuid(), NULL, 7)")
+    steps.owner.execute("INSERT INTO shop.items VALUES (gen_random_uuid(), NULL, 7)")
+    unique = "CREATE UNIQUE INDEX CONCURRENTLY ix_items_price ON shop.items (price)"
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        steps.owner.execute(unique.encode())
+    assert not steps.indexes()["shop.ix_items_price"][0]
+    steps.write(unique)
+    with pytest.raises(MigrationFailed, match=r"0003_steps stopped with 23505 .*, at: CREATE U"):
+        steps.apply()
+    assert "shop.ix_items_price" not in steps.indexes()
+    assert steps.version == "0002_items"
+    steps.owner.execute("DELETE FROM shop.items")
+    steps.apply()
+    assert steps.indexes()["shop.ix_items_price"][0]
+
+
+DIFFERENT = (
+    (
+        "CREATE INDEX ix ON shop.items (price)",
+        "CREATE INDEX CONCURRENTLY ix ON shop.items (id)",
+    ),
+    (
+        "CREATE INDEX ix ON shop.items (price)",
+        "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ix ON shop.items (price)",
+    ),
+    (
+        "CREATE INDEX ix ON shop.items (price) WHERE price > 1",
+        "CREATE INDEX CONCURRENTLY ix ON shop.items (price) WHERE price > 2",
+    ),
+    (
+        "CREATE INDEX ix ON shop.shelves (label)",
+        "CREATE INDEX CONCURRENTLY ix ON shop.items (price)",
+    ),
+    (
+        "ALTER TABLE shop.items ADD CONSTRAINT ck CHECK (price < 5)",
+        "ALTER TABLE shop.items ADD CONSTRAINT ck CHECK (price < 6) NOT VALID",
+    ),
+    (
+        "ALTER TABLE shop.items ADD CONSTRAINT fk FOREIGN KEY (shelf_id)"
+        " REFERENCES shop.shelves (id)",
+        "ALTER TABLE shop.items ADD CONSTRAINT fk FOREIGN KEY (shelf_id)"
+        " REFERENCES shop.shelves (id) ON DELETE CASCADE NOT VALID",
+    ),
+    (
+        "ALTER TYPE shop.size ADD VALUE 'HUGE'",
+        "ALTER TYPE shop.size ADD VALUE IF NOT EXISTS 'HUGE' BEFORE 'SMALL'",
+    ),
+)
+TAKEN_AWAY = (
+    "DROP INDEX IF EXISTS shop.ix",
+    "ALTER TABLE shop.items DROP CONSTRAINT IF EXISTS ck, DROP CONSTRAINT IF EXISTS fk",
+)
+
+
+def test_another_definition_under_the_name_is_refused_loudly(steps: Steps) -> None:
+    for existing, wanted in DIFFERENT:
+        steps.owner.execute(existing.encode())
+        steps.write(wanted)
+        before = steps.indexes()
+        with pytest.raises(DefinitionDiffers, match="already"):
+            steps.apply()
+        assert steps.indexes() == before
+        assert steps.version == "0002_items"
+        assert steps.found("SELECT to_regclass('shop.bedplate_probe')") == [(None,)]
+        for statement in TAKEN_AWAY:
+            steps.owner.execute(statement.encode())
+
+
+def test_a_table_of_the_name_is_refused_too(steps: Steps) -> None:
+    steps.owner.execute("CREATE TABLE shop.ix ()")
+    steps.write("CREATE INDEX CONCURRENTLY ix ON shop.items (price)")
+    with pytest.raises(DefinitionDiffers, match=r"no index of shop\.items"):
+        steps.apply()
+
+
+def test_the_same_definition_is_recognised_however_it_is_written(steps: Steps) -> None:
+    steps.owner.execute(
+        "CREATE UNIQUE INDEX ix ON shop.items USING btree (lower(id::text), price DESC)"
+        " INCLUDE (shelf_id) NULLS NOT DISTINCT WHERE (price > 1)"
+    )
+    steps.owner.execute(
+        "ALTER TABLE shop.items ADD CONSTRAINT fk FOREIGN KEY (shelf_id)"
+        " REFERENCES shop.shelves (id) ON UPDATE CASCADE"
+    )
+    steps.write(
+        'CREATE  UNIQUE INDEX /* one */ CONCURRENTLY "ix" ON "shop".items (LOWER(CAST(id AS text)),'
+        " price desc nulls first) include (shelf_id) NULLS NOT DISTINCT where price>1 -- end",
+        "ALTER TABLE shop.items ADD CONSTRAINT fk FOREIGN KEY (shelf_id)"
+        " REFERENCES shop.shelves ON UPDATE CASCADE NOT VALID",
+    )
+    steps.apply()
+    assert steps.version == "0003_steps"
+
+
+def test_a_partition_is_detached_and_a_detaching_that_was_cut_off_is_finished(steps: Steps) -> None:
+    steps.owner.execute("CREATE TABLE shop.days (day int) PARTITION BY RANGE (day)")
+    for name, since in (("day_1", 1), ("day_2", 2)):
+        bounds = f"FOR VALUES FROM ({since}) TO ({since + 1})"
+        steps.owner.execute(f"CREATE TABLE shop.{name} PARTITION OF shop.days {bounds}".encode())
+    with psycopg.connect(steps.database.owner_url) as reader:
+        reader.execute("SELECT FROM shop.days")
+        steps.owner.execute("SET statement_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            steps.owner.execute("ALTER TABLE shop.days DETACH PARTITION shop.day_1 CONCURRENTLY")
+        steps.owner.execute("RESET statement_timeout")
+    pending = "SELECT inhrelid::regclass::text, inhdetachpending FROM pg_inherits ORDER BY 1"
+    assert ("shop.day_1", True) in steps.found(pending)
+    steps.write(
+        "ALTER TABLE shop.days DETACH PARTITION shop.day_1 CONCURRENTLY",
+        "ALTER TABLE shop.days DETACH PARTITION shop.day_2 CONCURRENTLY",
+    )
+    steps.apply()
+    assert steps.found(pending + " LIMIT 1") == [] or "day" not in str(steps.found(pending))
+
+
+def test_what_a_broken_reindex_left_is_taken_away(steps: Steps) -> None:
+    with psycopg.connect(steps.database.owner_url) as reader:
+        reader.execute("SELECT FROM shop.items")
+        steps.owner.execute("SET statement_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            steps.owner.execute("REINDEX TABLE CONCURRENTLY shop.items")
+        steps.owner.execute("RESET statement_timeout")
+    assert not all(valid for valid, _ in steps.indexes().values())
+    before = len([valid for valid, _ in steps.indexes().values() if valid])
+    steps.write("REINDEX TABLE CONCURRENTLY shop.items", "REINDEX INDEX CONCURRENTLY shop.pk_items")
+    steps.apply()
+    assert len(steps.indexes()) == before
+    assert all(valid for valid, _ in steps.indexes().values())
+
+
+def test_an_index_waits_for_older_transactions_however_short_the_lock_timeout(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepwise, "LOCK_TIMEOUT_MS", 50)
+    steps.write(CIC)
+    with psycopg.connect(steps.database.owner_url) as older:
+        older.execute("SELECT FROM shop.items")
+        timer = threading.Timer(0.5, older.rollback)
+        timer.start()
+        steps.apply()
+        timer.join()
+    assert steps.indexes()["shop.ix_items_price"][0]
+
+
+def test_an_index_gives_up_at_its_limit_and_leaves_nothing_invalid(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepwise, "STATEMENT_TIMEOUT_S", 1)
+    steps.write(CIC)
+    with psycopg.connect(steps.database.owner_url) as older:
+        older.execute("INSERT INTO shop.items VALUES (gen_random_uuid(), NULL, 7)")
+        timer = threading.Timer(1.5, older.rollback)
+        timer.start()
+        with pytest.raises(MigrationFailed, match="57014"):
+            steps.apply()
+        timer.join()
+    assert all(valid for valid, _ in steps.indexes().values())
+
+
+def test_a_constraint_gives_way_and_fails_in_bounded_time(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepwise, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(stepwise, "LOCK_ATTEMPTS_MAX", 2)
+    steps.write("ALTER TABLE shop.items ADD CONSTRAINT ck_x CHECK (price < 5) NOT VALID")
+    with psycopg.connect(steps.database.owner_url) as busy:
+        busy.execute("SELECT FROM shop.items")
+        with pytest.raises(MigrationFailed, match="55P03"):
+            steps.apply()
+        monkeypatch.setattr(stepwise, "LOCK_ATTEMPTS_MAX", 50)
+        timer = threading.Timer(0.5, busy.rollback)
+        timer.start()
+        steps.apply()
+        timer.join()
+    assert steps.version == "0003_steps"
+
+
+ALLOWED = (
+    "create unique index concurrently x on t (a)",
+    'CREATE INDEX CONCURRENTLY IF NOT EXISTS "Odd; name" ON "S".t USING gin (a) WHERE b = \';\'',
+    "CREATE INDEX CONCURRENTLY x ON t (a);",
+    "DROP INDEX CONCURRENTLY IF EXISTS s.x",
+    "REINDEX INDEX CONCURRENTLY s.x",
+    "REINDEX TABLE CONCURRENTLY s.t",
+    "ALTER TABLE ONLY s.t DETACH PARTITION s.p CONCURRENTLY",
+    "ALTER TABLE s.t DETACH PARTITION s.p FINALIZE",
+    "ALTER TABLE s.t VALIDATE CONSTRAINT c",
+    "ALTER TABLE s.t ADD CONSTRAINT c CHECK (a IN (1, 2)) NOT VALID",
+    "ALTER TABLE s.t ADD CONSTRAINT c FOREIGN KEY (a, b) REFERENCES u (a, b) NOT VALID",
+    "ALTER TYPE s.e ADD VALUE 'x;y' AFTER 'it''s'",
+)
+REFUSED = (
+    "",
+    "-- CREATE INDEX CONCURRENTLY x ON t (a)",
+    "CREATE INDEX x ON t (a)",
+    "CREATE INDEX CONCURRENTLY ON t (a)",
+    'CREATE INDEX "CONCURRENTLY" ON t (a)',
+    "CREATE INDEX /* CONCURRENTLY */ x ON t (a)",
+    "CREATE INDEX CONCURRENTLY x ON t (a); DELETE FROM t",
+    "CREATE INDEX CONCURRENTLY x ON t (a) /* ; */ ; ; DROP TABLE t",
+    "CREATE INDEX CONCURRENTLY x ON t ((E'\\'')) ; DROP TABLE t --')",
+    "CREATE INDEX CONCURRENTLY x ON t ('never closed)",
+    "CREATE INDEX CONCURRENTLY x ON t (a) /* never /* closed */",
+    "DO $$ BEGIN CREATE INDEX CONCURRENTLY x ON t (a); END $$",
+    "EXPLAIN ANALYZE CREATE INDEX CONCURRENTLY x ON t (a)",
+    "DROP INDEX x",
+    "DROP INDEX CONCURRENTLY x, y",
+    "DROP INDEX CONCURRENTLY x CASCADE",
+    "REINDEX SYSTEM CONCURRENTLY d",
+    "REINDEX (CONCURRENTLY) TABLE t",
+    "ALTER TABLE t DETACH PARTITION p",
+    "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0)",
+    "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID, DROP COLUMN b, ALTER c SET NOT VALID",
+    "ALTER TABLE t ADD CHECK (a > 0) NOT VALID",
+    "ALTER TABLE t VALIDATE CONSTRAINT c, DROP COLUMN b",
+    "ALTER TABLE t ADD CONSTRAINT c UNIQUE (a)",
+    "ALTER TABLE t ADD COLUMN a int",
+    "ALTER TYPE e ADD VALUE 'x', ADD VALUE 'y'",
+    "ALTER TYPE e RENAME VALUE 'x' TO 'y'",
+    "SET lock_timeout = 0",
+    "BEGIN",
+    "VACUUM t",
+    "UPDATE t SET a = 1",
+    "SELECT pg_sleep(1)",
+    "CALL p()",
+)
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+def test_the_list_allows(text: str) -> None:
+    assert allowed(text).text == text
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_the_list_refuses_before_anything_is_sent(text: str) -> None:
+    with pytest.raises(StepNotAllowed) as refusal:
+        allowed(text)
+    assert "revision of its own" in str(refusal.value) or "by itself" in str(refusal.value)
+
+
+def test_a_statement_off_the_list_stops_the_revision(steps: Steps) -> None:
+    steps.write(CIC, "DELETE FROM shop.shelves")
+    with pytest.raises(StepNotAllowed, match="DELETE FROM"):
+        steps.apply()
+    assert steps.version == "0002_items"
+    assert steps.found("SELECT count(*) FROM shop.shelves") == [(2,)]
+
+
+def test_a_transaction_that_should_be_none_is_answered_with_the_line_to_write(
+    steps: Steps,
+) -> None:
+    steps.module.add("0003_index", f'def upgrade():\n    op.execute("{CIC}")\n')
+    with pytest.raises(MigrationFailed, match="transactional = False"):
+        steps.apply()
+
+
+def test_a_lines_first_revision_has_a_transaction(database: TestDatabase, tmp_path: Path) -> None:
+    module = FakeModule(tmp_path)
+    module.add("0001_first", STEPS.format(up="    pass", down="    pass"))
+    with pytest.raises(MigrationFailed, match="first revision"):
+        migrate.apply_unproven(Registry([module.manifest()]), owner_url=database.owner_url)
