@@ -18,7 +18,11 @@
     ├── MigrationFailed               a revision failed and was rolled back
     │   ├── StepNotAllowed            a statement may not run outside of a transaction
     │   ├── DefinitionDiffers         another object has the name of what a step would make
-    │   └── BackfillFailed            a backfill cannot begin or go on
+    │   ├── BackfillFailed            a backfill cannot begin or go on
+    │   ├── DraftRefused              what differs cannot be drafted as statements
+    │   ├── BaselineDiffers           the database is not what the lines make
+    │   ├── SquashRefused             the revisions cannot be made one
+    │   └── ResetRefused              the database may not be emptied
     ├── RehearsalRefused              no private copy can be made to rehearse on
     ├── ProofMissing                  no rehearsal of this plan on this database
     ├── ProofFailed                   the rehearsal found what must not happen
@@ -47,6 +51,7 @@
     │   ├── CursorInvalid             a page cursor is foreign, tampered with or of another query
     │   ├── LimitExceeded             more rows, or a larger batch, than the stated limit
     │   ├── HandleClosed              the transaction or reader is already over
+    │   ├── RenameUndecided           renamed, or one thing gone and another come?
     │   └── Suspended                 a coroutine waited on something other than the database
     ├── NotFound                      no row with that key
     ├── IdempotencyConflict           the key was used for another request
@@ -107,8 +112,10 @@ from bedplate.kernel.errors.root import (
 )
 from bedplate.kernel.errors.setup import (
     BackfillFailed,
+    BaselineDiffers,
     DefinitionDiffers,
     DocumentStale,
+    DraftRefused,
     EmbeddedError,
     FolderNotWritable,
     FolderTaken,
@@ -122,10 +129,12 @@ from bedplate.kernel.errors.setup import (
     ProofMissing,
     RegistryError,
     RehearsalRefused,
+    ResetRefused,
     SchemaNotOurs,
     SchemaRefused,
     ServerStartFailed,
     SettingsError,
+    SquashRefused,
     StepNotAllowed,
     ToolFailed,
     ToolsMissing,
@@ -149,6 +158,7 @@ from bedplate.kernel.errors.use import (
     NotFound,
     PoolTimeout,
     RelationNotLoaded,
+    RenameUndecided,
     Suspended,
     TableNotWritable,
     UsageError,
@@ -163,6 +173,7 @@ __all__ = [
     "BackupError",
     "BackupNotFound",
     "BackupRefused",
+    "BaselineDiffers",
     "BedplateError",
     "CheckViolation",
     "ConnectionFailed",
@@ -174,6 +185,7 @@ __all__ = [
     "Deadlock",
     "DefinitionDiffers",
     "DocumentStale",
+    "DraftRefused",
     "EmbeddedError",
     "ExclusionViolation",
     "FieldInvalid",
@@ -206,6 +218,8 @@ __all__ = [
     "RegistryError",
     "RehearsalRefused",
     "RelationNotLoaded",
+    "RenameUndecided",
+    "ResetRefused",
     "RestoreDiffers",
     "RestoreRefused",
     "RetryableError",
@@ -214,6 +228,7 @@ __all__ = [
     "SerializationFailure",
     "ServerStartFailed",
     "SettingsError",
+    "SquashRefused",
     "StaleVersion",
     "StatementTimeout",
     "StepNotAllowed",

@@ -96,6 +96,30 @@ class MigrationFailed(BedplateError):
     code = "migration_failed"
 
 
+class DraftRefused(MigrationFailed):
+    """What differs cannot be drafted as statements that keep the rows; nothing was written."""
+
+    code = "draft_refused"
+
+
+class BaselineDiffers(MigrationFailed):
+    """The database is not what the lines make at that revision; nothing was recorded."""
+
+    code = "baseline_differs"
+
+
+class SquashRefused(MigrationFailed):
+    """The revisions cannot be made one; no file was changed."""
+
+    code = "squash_refused"
+
+
+class ResetRefused(MigrationFailed):
+    """The database may not be emptied; nothing was dropped."""
+
+    code = "reset_refused"
+
+
 class StepNotAllowed(MigrationFailed):
     """A statement that may not run outside of a transaction; it was not sent."""
 

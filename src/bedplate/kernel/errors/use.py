@@ -45,6 +45,12 @@ class UsageError(BedplateError):
     code = "usage"
 
 
+class RenameUndecided(UsageError):
+    """Something went and something like it came: a rename, or two things? Nothing was written."""
+
+    code = "rename_undecided"
+
+
 class FieldUnknown(UsageError):
     """The model has no such field."""
 
