@@ -1,0 +1,286 @@
+"""One table after the other: likely values, chosen together, tried until the INSERT succeeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from bedplate.catalog import Connection
+from bedplate.kernel.errors import UsageError
+from bedplate.testing.generated_rows.candidates import Hints, Wanted, candidates, hints_in
+from bedplate.testing.generated_rows.groups import Group, Row, Value, groups_of, quoted, solutions
+from bedplate.testing.generated_rows.tables import Column, ForeignKey, Table
+
+ATTEMPTS_MAX = 60
+"""How many combinations of values are tried for one row."""
+
+NUMBERS_MAX = 3
+"""How many running numbers are tried for one row: rows of others may have taken the first."""
+
+PARENTS_MAX = 24
+"""How many parents the rows of a table are spread over."""
+
+NUMBERS_PER_SEED = 1_000_000
+RULES_OF_THE_TABLE = ("23502", "23503", "23505", "23P01", "42501")
+NULL_EVERY = 4
+"""Of so many rows one has NULL wherever it may."""
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """Why the server did not take a row, without the row's values."""
+
+    sqlstate: str
+    constraint: str | None
+    columns: tuple[str, ...]
+    by_trigger: bool
+
+    @property
+    def is_about_uniqueness(self) -> bool:
+        return self.sqlstate in ("23505", "23P01")
+
+
+class Filling:
+    """Fills tables in the order given; knows what was filled before."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        tables: Sequence[Table],
+        deferred: set[str],
+        seed: int,
+        shapes: Mapping[str, Callable[[int], str | None]],
+    ) -> None:
+        self.without_triggers: set[str] = set()
+        self._connection = connection
+        self._tables = {table.oid: table for table in tables}
+        self._deferred = deferred
+        self._seed = seed
+        self._shapes = shapes
+        self._filled: set[int] = set()
+
+    def fill(self, table: Table, count: int) -> int:
+        """Insert up to `count` rows; fewer where a unique rule leaves no more room.
+
+        Raises UsageError where the server takes none of what was tried.
+        """
+        first = self._seed * NUMBERS_PER_SEED + self._rows(table) + 1
+        inserted = 0
+        for number in range(first, first + count):
+            refusal: _Refusal | None = None
+            for again in range(NUMBERS_MAX):
+                refusal = self._insert(table, number + again * count)
+                if refusal is None or not refusal.is_about_uniqueness:
+                    break
+            if refusal is not None:
+                if refusal.is_about_uniqueness and self._rows(table):
+                    break
+                raise _not_taken(table, refusal)
+            inserted += 1
+        self._filled.add(table.oid)
+        return inserted
+
+    def _rows(self, table: Table) -> int:
+        row = self._connection.execute(
+            sql.SQL("SELECT count(*) FROM {}").format(table.place)
+        ).fetchone()
+        assert row is not None, "count answers one row"
+        return int(row[0])
+
+    def _insert(self, table: Table, number: int) -> _Refusal | None:
+        """Try one row; return why the last attempt was refused, or None."""
+        choices = self._choices(table, number)
+        turns = [0] * len(choices)
+        refusal: _Refusal | None = None
+        for _ in range(ATTEMPTS_MAX):
+            row: Row = {}
+            for (_, found), turn in zip(choices, turns, strict=True):
+                row.update(found[turn % len(found)])
+            refusal = self._try(table, row)
+            if refusal is None:
+                return None
+            if not _next_turn(choices, turns, refusal):
+                break
+        if refusal is not None and refusal.by_trigger:
+            return self._try_without_triggers(table, choices, refusal)
+        return refusal
+
+    def _choices(self, table: Table, number: int) -> list[tuple[Group, list[Row]]]:
+        fillable = [name for name, column in table.columns.items() if not column.by_server]
+        waiting = [key for key in table.foreign_keys if self._is_waiting(table, key)]
+        parents = self._parents(table, number)
+        pools = {name: self._pool(table, table.columns[name], number, parents) for name in fillable}
+        # What the server makes itself, it makes also where no value is known.
+        pools = {name: pool for name, pool in pools.items() if pool}
+        choices: list[tuple[Group, list[Row]]] = []
+        for group in groups_of(table, pools, waiting):
+            found = solutions(self._connection, table, group, pools, number)
+            if not found:
+                raise UsageError(
+                    f"No likely value of {', '.join(group.columns)} pleases"
+                    f" {' and '.join(group.names)} of {table.full_name}.",
+                    _next_step(table, group.columns),
+                )
+            choices.append((group, found))
+        return choices
+
+    def _is_waiting(self, table: Table, key: ForeignKey) -> bool:
+        """Whether the key's parents come after the table: a circle."""
+        return (
+            key.target != table.oid
+            and key.target in self._tables
+            and key.target not in self._filled
+        )
+
+    def _parents(self, table: Table, number: int) -> dict[str, list[str]]:
+        """Return the keys that the table's rows may point at, the widest keys' first."""
+        found: dict[str, list[str]] = {}
+        for key in sorted(table.foreign_keys, key=lambda each: -len(each.columns)):
+            for name, values in zip(key.columns, self._targets(table, key, number), strict=True):
+                turn = (number - 1) % len(values) if values else 0
+                found.setdefault(name, []).extend([*values[turn:], *values[:turn]])
+        return {name: list(dict.fromkeys(values)) for name, values in found.items()}
+
+    def _targets(self, table: Table, key: ForeignKey, number: int) -> list[list[str]]:
+        nullable = any(table.columns[name].nullable for name in key.columns)
+        if key.name in self._deferred and self._is_waiting(table, key):
+            return self._to_come(self._tables[key.target], key, number)
+        if self._is_waiting(table, key):
+            return [[] for _ in key.columns]
+        names = [sql.Identifier(name) for name in key.target_columns]
+        statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
+            sql.SQL(", ").join([sql.SQL("{}::text").format(name) for name in names]),
+            key.target_name,
+            sql.SQL(" AND ").join([sql.SQL("{} IS NOT NULL").format(name) for name in names]),
+            sql.SQL(", ").join(names),
+            sql.Literal(PARENTS_MAX),
+        )
+        rows = self._connection.execute(statement).fetchall()
+        if rows:
+            return [list(values) for values in zip(*rows, strict=True)]
+        if key.target == table.oid and not nullable:
+            return self._to_come(table, key, number)
+        return [[] for _ in key.columns]
+
+    def _to_come(self, target: Table, key: ForeignKey, number: int) -> list[list[str]]:
+        """What the target's row of this number will be called."""
+        pools = [self._values(target, target.columns[name], number) for name in key.target_columns]
+        return [[value for value in pool if value is not None][:1] for pool in pools]
+
+    def _pool(
+        self, table: Table, column: Column, number: int, parents: Mapping[str, Sequence[str]]
+    ) -> list[Value]:
+        """The values to choose a column's from; empty leaves it to its default."""
+        shape = self._shapes.get(f"{table.full_name}.{column.name}")
+        if shape is not None:
+            return [shape(number)]
+        found: list[Value]
+        if column.name in parents:
+            found = list(parents[column.name])
+        else:
+            found = list(self._values(table, column, number))
+        if column.nullable:
+            place = 0 if number % NULL_EVERY == 0 else len(found)
+            found.insert(place, None)
+        elif not found and column.default is None:
+            raise UsageError(_nothing_known(table, column), _next_step(table, [column.name]))
+        return found
+
+    def _values(self, table: Table, column: Column, number: int) -> list[Value]:
+        texts = [rule.expression for rule in table.rules if column.name in rule.columns]
+        if column.name in table.partition_columns:
+            texts += table.partitions
+        hints = hints_in([*texts, column.default or ""]) if texts else Hints()
+        position = list(table.columns).index(column.name)
+        seed = f"{self._seed} {table.full_name}"
+        wanted = Wanted(column.name, position, number, seed, hints)
+        return list(candidates(column.type, wanted))
+
+    def _try(self, table: Table, row: Row) -> _Refusal | None:
+        try:
+            with self._connection.transaction():
+                self._connection.execute(_insert_statement(table, row), list(row.values()))
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            return _refusal(table, error)
+        return None
+
+    def _try_without_triggers(
+        self, table: Table, choices: list[tuple[Group, list[Row]]], refusal: _Refusal
+    ) -> _Refusal | None:
+        """Insert past the table's triggers, foreign keys kept by choice; superusers only."""
+        row: Row = {}
+        for _, found in choices:
+            row.update(found[0])
+        try:
+            with self._connection.transaction():
+                self._connection.execute("SET LOCAL session_replication_role = replica")
+                self._connection.execute(_insert_statement(table, row), list(row.values()))
+                self._connection.execute("SET LOCAL session_replication_role = origin")
+        except psycopg.OperationalError:
+            raise
+        except psycopg.errors.InsufficientPrivilege:
+            return refusal
+        except psycopg.Error as error:
+            return _refusal(table, error)
+        self.without_triggers.add(table.full_name)
+        return None
+
+
+def _insert_statement(table: Table, row: Row) -> sql.Composed:
+    if not row:
+        return sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table.place)
+    return sql.SQL("INSERT INTO {}.{} ({}) VALUES ({})").format(
+        quoted(table.schema),
+        quoted(table.name),
+        sql.SQL(", ").join(map(quoted, row)),
+        sql.SQL(", ").join([sql.Placeholder()] * len(row)),
+    )
+
+
+def _refusal(table: Table, error: psycopg.Error) -> _Refusal:
+    state, name = error.sqlstate or "", error.diag.constraint_name
+    about = {**table.unique, **{rule.name: rule.columns for rule in table.rules}}
+    return _Refusal(
+        sqlstate=state,
+        constraint=name,
+        columns=about.get(name or "", ()),
+        # A trigger may raise what it likes, under the name of a rule that is none of the table's.
+        by_trigger=name not in about and state not in RULES_OF_THE_TABLE,
+    )
+
+
+def _next_turn(choices: list[tuple[Group, list[Row]]], turns: list[int], refusal: _Refusal) -> bool:
+    """Move on the groups that the refusal is about, or all of them; False once all were tried."""
+    about = set(refusal.columns)
+    moved = False
+    for place, (group, found) in enumerate(choices):
+        if (not about or about & set(group.columns)) and turns[place] + 1 < len(found):
+            turns[place] += 1
+            moved = True
+    return moved
+
+
+def _not_taken(table: Table, refusal: _Refusal) -> UsageError:
+    who = "a trigger" if refusal.by_trigger else refusal.constraint or "the server"
+    return UsageError(
+        f"No row was found that {table.full_name} takes: {who} refuses it ({refusal.sqlstate}).",
+        _next_step(table, refusal.columns or list(table.columns)[:1]),
+    )
+
+
+def _nothing_known(table: Table, column: Column) -> str:
+    for key in table.foreign_keys:
+        if column.name in key.columns:
+            target = key.target_name.as_string()
+            return f"{table.full_name}.{column.name} points at {target}, which has no rows."
+    return f"No value is known for {table.full_name}.{column.name} ({column.cast})."
+
+
+def _next_step(table: Table, columns: Sequence[str]) -> str:
+    name = f"{table.full_name}.{columns[0]}" if columns else table.full_name
+    return f'Say its values: shapes={{"{name}": lambda number: …}}; or skip=["{table.full_name}"].'
