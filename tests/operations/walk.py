@@ -1,0 +1,159 @@
+"""A walk along the lines of a registry, one revision at a time, over rows in every table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from bedplate.catalog import (
+    Connection,
+    Content,
+    Snapshot,
+    connect,
+    contents,
+    difference,
+    fingerprint,
+    read,
+    user_schemas,
+)
+from bedplate.kernel.bindings import Binding
+from bedplate.kernel.lines import Line
+from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate import audit_view, steps, undo
+from bedplate.operations.migrate.step import Step
+from bedplate.operations.migrate.surroundings import survey
+from bedplate.testing import generate_rows
+from tests.databases import TestDatabase
+
+ROWS = 3
+RUNNER_TABLES = ("bedplate.receipts", "bedplate.journal")
+"""Books of the runner: every step writes to them, and nobody takes that back."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A database at one moment: what it is, and what is in it."""
+
+    snapshot: Snapshot
+    contents: Mapping[str, Content]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.snapshot)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A revision on the walk, and the one before it on its line."""
+
+    line: Line
+    before: str | None
+    revision: str
+
+    def __str__(self) -> str:
+        return f"{self.line.name}-{self.revision}"
+
+
+def stops(registry: Registry) -> Iterator[Stop]:
+    """Every revision of the registry's lines, in the order in which they are applied."""
+    for line in registry.lines:
+        for before, revision in zip((None, *line.revisions), line.revisions, strict=False):
+            yield Stop(line, before, revision)
+
+
+class Walk:
+    """One database, and where on the lines it is; forward only."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        database: TestDatabase,
+        bindings: Mapping[str, Binding] | None = None,
+        host_sql: str = "",
+    ) -> None:
+        self.registry = registry
+        self.database = database
+        self.bindings = bindings or {}
+        self._to_come = list(stops(registry))
+        if host_sql:
+            with psycopg.connect(database.owner_url) as owner:
+                owner.execute(host_sql.encode())
+
+    def go_before(self, stop: Stop | None) -> None:
+        """Apply what comes before the revision (None: everything), and put rows in every table."""
+        while self._to_come and self._to_come[0] != stop:
+            self.up(self._to_come[0])
+        with connect(self.database.owner_url, autocommit=True) as connection:
+            schemas = user_schemas(connection)
+            if schemas:
+                generate_rows(connection, schemas, count=ROWS, skip=RUNNER_TABLES)
+
+    def up(self, stop: Stop) -> None:
+        with connect(self.database.owner_url, autocommit=True) as connection:
+            urls = self.database.owner_url, self.database.app_url
+            surroundings = survey(self.registry, connection, *urls, self.bindings)
+            steps.run(
+                Step(stop.line, stop.revision, "up", stop.before, stop.revision), surroundings
+            )
+            audit_view.rebuild(connection, self.registry, surroundings)
+        if self._to_come and self._to_come[0] == stop:
+            self._to_come.pop(0)
+
+    def down(self, line: Line, to: str | None) -> None:
+        undo(
+            self.registry,
+            line.name,
+            to=to,
+            owner_url=self.database.owner_url,
+            bindings=self.bindings,
+        )
+
+    def look(self) -> Look:
+        with connect(self.database.owner_url) as connection:
+            return look(connection)
+
+
+def look(connection: Connection) -> Look:
+    schemas = user_schemas(connection)
+    found = contents(connection, schemas)
+    return Look(
+        read(connection, schemas),
+        {name: content for name, content in found.items() if name not in RUNNER_TABLES},
+    )
+
+
+def differences(before: Look, after: Look, *, rows: bool = True) -> list[str]:
+    """Say what is not as it was, in sentences; `rows=False` compares only what the database is."""
+    said = [change.sentence for change in difference(before.snapshot, after.snapshot)]
+    if not said and before.fingerprint != after.fingerprint:
+        said.append("The fingerprints differ.")
+    if rows:
+        tables = sorted({*before.contents, *after.contents})
+        said += [
+            f"The rows of {name} are not what they were: {_rows(before, name)} before,"
+            f" {_rows(after, name)} after."
+            for name in tables
+            if before.contents.get(name) != after.contents.get(name)
+        ]
+    return said
+
+
+def _rows(at: Look, name: str) -> str:
+    found = at.contents.get(name)
+    return f"{found.rows} rows" if found else "no table"
+
+
+def check(walk: Walk, stop: Stop) -> None:
+    """Take a revision up, down and up again over rows; AssertionError says what is not the same."""
+    walk.go_before(stop)
+    before = walk.look()
+    walk.up(stop)
+    first = walk.look()
+    walk.down(stop.line, stop.before)
+    left = differences(before, walk.look())
+    assert not left, f"{stop}: the way back does not lead back. {' '.join(left)}"
+    walk.up(stop)
+    left = differences(first, walk.look(), rows=False)
+    assert not left, f"{stop}: going up again leads elsewhere. {' '.join(left)}"
