@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bedplate.kernel.model import Model
 from bedplate.kernel.module import ModuleManifest
 
 HEAD = """
@@ -69,8 +70,8 @@ class FakeModule:
         (self.line / f"{name}.py").write_text(head + body, encoding="utf-8")
         self.before = name
 
-    def manifest(self) -> ModuleManifest:
-        return ModuleManifest(name=self.name, package=self.package, models=())
+    def manifest(self, models: tuple[type[Model], ...] = ()) -> ModuleManifest:
+        return ModuleManifest(name=self.name, package=self.package, models=models)
 
 
 def shop(folder: Path) -> FakeModule:

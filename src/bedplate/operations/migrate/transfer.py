@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from psycopg.conninfo import conninfo_to_dict
-
-from bedplate.kernel import embedded, processes
-from bedplate.kernel.errors import RehearsalRefused
+from bedplate.catalog import tools
+from bedplate.kernel.errors import RehearsalRefused, ToolFailed, ToolsMissing
 
 LIMIT_S = 1_800.0
-VARIABLES: Mapping[str, str] = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "options": "PGOPTIONS",
-}
 
 
 def carry(
@@ -31,53 +19,38 @@ def carry(
     major: int,
     schema_only: bool = False,
     without: Sequence[str] = (),
-    sections: Sequence[str] = (),
+    rows: Callable[[], None] | None = None,
 ) -> None:
     """Dump one database and restore it into another, which the second URL's role may write.
 
-    `without` names schemas to leave out, `sections` the parts to restore (all by default). Owners
-    and privileges go along, so the roles must exist there. Raises RehearsalRefused with the first
-    thing that PostgreSQL's programs complain of.
+    `without` names schemas to leave out. `rows`, for a dump of the schema only, loads rows once
+    the tables are there, and before their keys, rules and triggers are. Owners and privileges go
+    along, so the roles must exist there. Raises RehearsalRefused with the first thing that
+    PostgreSQL's programs complain of.
     """
-    with tempfile.TemporaryDirectory(prefix="bedplate-copy-") as folder:
-        archive = str(Path(folder, "archive"))
-        dump = ["pg_dump", "--format=custom", "--compress=0", f"--file={archive}"]
-        dump += ["--schema-only"] if schema_only else []
-        dump += [f"--exclude-schema={_pattern(name)}" for name in without]
-        _run(dump, source_url, major)
-        restore = ["pg_restore", "--exit-on-error", "--single-transaction", "--dbname="]
-        restore += [f"--section={name}" for name in sections]
-        _run([*restore, archive], into_url, major)
-
-
-def _run(command: Sequence[str], url: str, major: int) -> None:
-    name, *arguments = command
-    parts = conninfo_to_dict(url)
-    # In the environment, not the arguments: every user of the machine can list those.
-    environment = {VARIABLES[key]: str(parts[key]) for key in VARIABLES if parts.get(key)}
-    arguments = [
-        f"--dbname={parts['dbname']}" if argument == "--dbname=" else argument
-        for argument in arguments
-    ]
-    program = str(embedded.programs(major) / name)
+    options = [f"--exclude-schema={_pattern(name)}" for name in without]
+    options += ["--schema-only"] if schema_only else []
     try:
-        finished = processes.run(
-            [program, *arguments],
-            timeout_s=LIMIT_S,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", **environment},
-        )
-    except TimeoutError:
+        found = tools(major)
+        with tempfile.TemporaryDirectory(prefix="bedplate-copy-") as folder:
+            archive = Path(folder, "dump")
+            found.dump(source_url, archive, ["--compress=0", *options], timeout_s=LIMIT_S)
+            parts = ["--section=pre-data"], ["--section=post-data"]
+            for part in parts if rows else ([],):
+                chosen = ["--single-transaction", *part]
+                found.restore(into_url, archive, chosen, timeout_s=LIMIT_S)
+                if rows is not None and part == parts[0]:
+                    rows()
+    except ToolsMissing as error:
         raise RehearsalRefused(
-            f"The database cannot be copied: {name} ran longer than {LIMIT_S:g} s.",
-            "Rehearse on a restored backup of it.",
+            f"The database cannot be copied. {error}",
+            "Or rehearse where those programs are installed.",
         ) from None
-    if finished.returncode != 0:
-        said = next((line for line in finished.stderr.splitlines() if "error:" in line), "")
+    except ToolFailed as error:
         raise RehearsalRefused(
-            f"The database cannot be copied: {said or f'{name} failed'}.",
-            "Let the owner's role read every table (GRANT pg_read_all_data), or rehearse on a"
-            " restored backup.",
-        )
+            f"The database cannot be copied. {error}",
+            "The owner's role must be able to read every table: GRANT pg_read_all_data TO it.",
+        ) from None
 
 
 def _pattern(schema: str) -> str:

@@ -1,0 +1,315 @@
+"""The rehearsal: what it proves, and each way in which it must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bedplate.catalog import connect, fingerprint
+from bedplate.kernel import registry as registries
+from bedplate.kernel.columns import Identified
+from bedplate.kernel.model import Model
+from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate import proof as proofs
+from bedplate.operations.migrate.plan import plan
+from bedplate.operations.migrate.proof import Proof
+from bedplate.operations.migrate.rehearse import prove
+from bedplate.operations.migrate.state import read_state
+from bedplate.operations.migrate.step import Step
+from bedplate.operations.migrate.target import Target
+from bedplate.operations.migrate.unproven import apply_unproven
+from tests.databases import TestDatabase
+from tests.operations.fake_module import FakeModule, shop
+
+HOST = """
+CREATE SCHEMA host;
+CREATE TABLE host.customers (id int PRIMARY KEY, name text);
+INSERT INTO host.customers SELECT n, 'c' || n FROM generate_series(1, 20) n;
+CREATE UNLOGGED TABLE host.visits (at int);
+"""
+
+
+@pytest.fixture
+def host(database: TestDatabase) -> TestDatabase:
+    """A database that a host application already lives in."""
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute(HOST)
+    return database
+
+
+def target_of(database: TestDatabase, folder: Path, registry: Registry) -> Target:
+    return Target(
+        registry=registry,
+        owner_url=database.owner_url,
+        app_url=database.app_url,
+        admin_url=database.admin_url,
+        folder=folder,
+    )
+
+
+def rehearsed(database: TestDatabase, folder: Path, module: FakeModule) -> Proof:
+    return prove(target_of(database, folder, Registry([module.manifest()])))
+
+
+def test_a_sound_plan_goes_up_down_and_up_and_the_live_database_is_as_it_was(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    target = target_of(host, tmp_path, registries.load(["auth", "credits"]))
+    lines = target.registry.lines
+    with connect(host.owner_url) as connection:
+        before = read_state(connection, lines)
+    seen: list[tuple[str, str]] = []
+
+    def tell(step: Step) -> None:
+        seen.append((step.direction, step.revision))
+
+    proof = prove(target, on_step=tell)
+    assert proof.reasons == ()
+    assert proof.passed
+    planned = [step.revision for step in plan(target).steps]
+    assert [step.revision for step in proof.steps] == planned
+    up = [("up", name) for name in planned]
+    assert seen[: len(up)] == seen[-len(up) :] == up
+    assert sorted(seen[len(up) : -len(up)]) == sorted(("down", name) for name in planned)
+    assert (proof.ground, proof.data) == ("same server", "full")
+    assert any("WAL" in witness for witness in proof.witnesses)
+    with connect(host.owner_url) as connection:
+        assert read_state(connection, lines) == before
+    assert proofs.stored(tmp_path, plan(target)) == proof
+    assert proofs.unfit(proof, plan(target)) is None
+
+
+def test_what_is_applied_already_is_the_ground_the_next_revision_is_proven_on(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    module = shop(tmp_path)
+    registry = Registry([module.manifest()])
+    apply_unproven(registry, owner_url=database.owner_url, app_url=database.app_url)
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("INSERT INTO shop.shelves VALUES (gen_random_uuid(), 'top')")
+    module.add(
+        "0003_more",
+        'def upgrade():\n    op.execute("ALTER TABLE shop.shelves ADD depth int")\n'
+        'def downgrade():\n    op.execute("ALTER TABLE shop.shelves DROP depth")\n',
+    )
+    proof = rehearsed(database, tmp_path, module)
+    assert proof.reasons == ()
+    assert [step.revision for step in proof.steps] == ["0003_more"]
+
+
+TRACE = """
+def upgrade():
+    op.execute("CREATE TABLE shop.shelves (id int PRIMARY KEY)")
+    op.execute("CREATE TYPE shop.size AS ENUM ('S')")
+def downgrade():
+    op.execute("DROP TABLE shop.shelves")
+    op.execute("ALTER TYPE shop.size SET SCHEMA host")
+"""
+LOSS = """
+def upgrade():
+    op.execute("CREATE TABLE shop.shelves (id int PRIMARY KEY)")
+def downgrade():
+    op.execute("DROP TABLE shop.shelves")
+    op.execute("DELETE FROM host.customers WHERE id = 7")
+touches = Footprint(rows=["host.customers"])
+"""
+SWAP = """
+touches = Footprint(rows=["host.customers"])
+def upgrade():
+    op.execute("UPDATE host.customers SET name = upper(name)")
+def downgrade():
+    op.execute("UPDATE host.customers SET name = initcap(name)")
+"""
+NO_DOWN = """
+def upgrade():
+    op.execute("CREATE TABLE shop.shelves (id int PRIMARY KEY)")
+"""
+FAILS = """
+def upgrade():
+    op.execute("ALTER TABLE shop.nowhere ADD x int")
+def downgrade(): ...
+"""
+ONCE = """
+touches = Footprint(shape=["host"])
+def upgrade():
+    op.execute("CREATE TABLE shop.shelves (id int PRIMARY KEY)")
+    op.execute("CREATE SEQUENCE IF NOT EXISTS host.numbers")
+    op.execute("DO $$ BEGIN IF nextval('host.numbers') > 1 THEN "
+               "ALTER TABLE shop.shelves ADD twice int; END IF; END $$")
+def downgrade():
+    op.execute("DROP TABLE shop.shelves")
+"""
+ANOTHER_SESSION = """
+import psycopg
+def upgrade():
+    op.execute("CREATE TABLE shop.shelves (id int PRIMARY KEY)")
+    url = op.get_bind().connection.driver_connection.info
+    with psycopg.connect(url.dsn, password=url.password) as other:
+        other.execute({statement!r})
+def downgrade():
+    op.execute("DROP TABLE shop.shelves")
+"""
+IMPORT = "from bedplate.kernel.footprint import Footprint\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (TRACE, "leaves a trace: enum host.size"),
+        (LOSS, "leaves 19 rows in host.customers, which had 20"),
+        (SWAP, "leaves other rows in host.customers"),
+        (NO_DOWN, "downgrade"),
+        (FAILS, "0001_first failed with 42P01"),
+    ],
+    ids=["a trace", "lost rows", "changed rows", "no way back", "a failing revision"],
+)
+def test_a_plan_that_does_not_go_back_is_not_proven(
+    host: TestDatabase, tmp_path: Path, body: str, reason: str
+) -> None:
+    module = FakeModule(tmp_path)
+    module.add("0001_first", IMPORT + body)
+    proof = rehearsed(host, tmp_path, module)
+    assert not proof.passed
+    assert any(reason in each for each in proof.reasons), proof.reasons
+
+
+def test_a_second_way_up_that_leads_elsewhere_is_not_proven(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    module = FakeModule(tmp_path)
+    module.add("0001_first", IMPORT + ONCE)
+    proof = rehearsed(host, tmp_path, module)
+    assert any("second way up" in each and "twice" in each for each in proof.reasons)
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE host.customers SET name = 'x' WHERE id = 3", "host.customers"),
+        ("INSERT INTO host.visits VALUES (1)", "host.visits"),
+        ("TRUNCATE host.customers", "host.customers"),
+    ],
+    ids=["a row", "an unlogged row", "truncated"],
+)
+def test_what_a_revision_writes_over_another_connection_is_seen(
+    host: TestDatabase, tmp_path: Path, statement: str, table: str
+) -> None:
+    module = FakeModule(tmp_path)
+    module.add("0001_first", ANOTHER_SESSION.format(statement=statement))
+    proof = rehearsed(host, tmp_path, module)
+    sentence = f"Another session than the migration's own changed {table}"
+    assert any(each.startswith(sentence) for each in proof.reasons), proof.reasons
+
+
+def test_a_declared_table_is_no_cover_for_another_session(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    body = 'touches = Footprint(rows=["host.customers"])' + ANOTHER_SESSION.format(
+        statement="UPDATE host.customers SET name = 'x' WHERE id = 3"
+    )
+    module = FakeModule(tmp_path)
+    module.add("0001_first", IMPORT + body)
+    proof = rehearsed(host, tmp_path, module)
+    assert any("host.customers" in each for each in proof.reasons)
+
+
+def test_what_has_no_way_back_is_labelled_and_not_taken_back(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    module = FakeModule(tmp_path)
+    module.add(
+        "0001_first", 'irreversible = "Names are gone for good."\ndef upgrade():\n    pass\n'
+    )
+    module.add("0002_second", TRACE.replace("ALTER TYPE shop.size SET SCHEMA host", "SELECT 1"))
+    proof = rehearsed(host, tmp_path, module)
+    assert any("Names are gone for good" in note for note in proof.notes)
+    assert [step.irreversible for step in proof.steps][-2:] == ["Names are gone for good.", None]
+    # What comes after it is taken back, and held to it.
+    assert any("leaves a trace: enum shop.size" in each for each in proof.reasons)
+
+
+class Jar(Identified, Model):
+    """What the models say of larder.jars."""
+
+    __tablename__ = "jars"
+    __table_args__ = ({"schema": "larder", "comment": "What stands in the larder."},)
+
+    label: Mapped[str] = mapped_column(sa.Text, unique=True, comment="What is in it.")
+
+
+JARS = """
+def upgrade():
+    op.create_table(
+        "jars",
+        sa.Column("id", sa.Uuid, primary_key=True, comment="Key (UUIDv7)."),
+        sa.Column("label", sa.Text, nullable=False, unique=True, comment="What is in it."),
+        schema="larder",
+        comment="What stands in the larder.",
+    )
+    op.execute("CREATE FUNCTION larder.count() RETURNS int LANGUAGE sql RETURN 1")
+    op.execute("CREATE TABLE larder.without_a_model (id int)")
+def downgrade():
+    op.execute("DROP TABLE larder.without_a_model, larder.jars; DROP FUNCTION larder.count")
+"""
+
+
+def larder(folder: Path) -> FakeModule:
+    module = FakeModule(folder, "larder")
+    module.add("0001_jars", JARS)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (None, None),
+        ("ADD depth int", "The line makes column larder.jars.depth"),
+        ("DROP COLUMN label", "The models have column larder.jars.label"),
+        ("ALTER label TYPE varchar(9)", "The models say column larder.jars.label is text"),
+    ],
+)
+def test_models_that_say_something_else_than_the_line_fail_the_proof(
+    host: TestDatabase, tmp_path: Path, change: str | None, reason: str | None
+) -> None:
+    module = larder(tmp_path)
+    if change is not None:
+        module.add(
+            "0002_change",
+            f'{IMPORT}irreversible = "It is a test."\n'
+            f'def upgrade():\n    op.execute("ALTER TABLE larder.jars {change}")\n'
+            'touches = Footprint(shape=["larder.jars"], rewritten=["larder.jars"])\n',
+        )
+    registry = Registry([module.manifest(models=(Jar,))])
+    proof = prove(target_of(host, tmp_path, registry))
+    if reason is None:
+        assert proof.reasons == ()
+    else:
+        assert any(each.startswith(reason) for each in proof.reasons), proof.reasons
+
+
+def test_what_was_changed_by_hand_in_the_live_database_is_noted_and_fails_nothing(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    registry = Registry([larder(tmp_path).manifest(models=(Jar,))])
+    apply_unproven(registry, owner_url=host.owner_url, app_url=host.app_url)
+    with psycopg.connect(host.owner_url) as owner:
+        owner.execute("CREATE INDEX by_hand ON larder.jars (id, label)")
+    proof = prove(target_of(host, tmp_path, registry))
+    assert proof.reasons == ()
+    assert any("by_hand" in note for note in proof.notes)
+
+
+def test_a_fingerprint_does_not_see_what_the_runner_writes_for_itself(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    registry = Registry([shop(tmp_path).manifest()])
+    apply_unproven(registry, owner_url=database.owner_url, app_url=database.app_url)
+    with connect(database.owner_url) as connection:
+        state = read_state(connection, registry.lines)
+    assert "shop.schema_version" not in state.contents
+    assert "shop.shelves" in state.contents
+    assert state.fingerprint == fingerprint(state.snapshot)
