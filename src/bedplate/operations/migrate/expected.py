@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,8 +20,8 @@ from bedplate.operations.migrate.target import Target
 from bedplate.operations.migrate.unproven import apply_unproven
 
 
-def from_lines(target: Target, ground: Ground) -> Snapshot:
-    """Apply every line to an empty copy and read the lines' schemas back.
+def from_lines(target: Target, ground: Ground, then: Sequence[str] = ()) -> Snapshot:
+    """Apply every line to an empty copy, run the statements of `then`, read the schemas back.
 
     Raises what apply_unproven raises, and RehearsalRefused where a host's tables cannot be copied.
     """
@@ -33,6 +34,8 @@ def from_lines(target: Target, ground: Ground) -> Snapshot:
             bindings=target.bindings,
         )
         with connect(copy.owner_url, purpose=PURPOSE) as connection:
+            for statement in then:
+                connection.execute(statement.encode())
             return read(connection, [line.schema for line in target.registry.lines])
 
 
