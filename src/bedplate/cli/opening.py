@@ -18,6 +18,7 @@ from bedplate.kernel.embedded import Attachment
 from bedplate.kernel.errors import BedplateError, RegistryError, SettingsError
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.settings import Settings, load
+from bedplate.operations.migrate import Target
 from bedplate.project import database
 
 CONNECTIONS_MAX = 2
@@ -57,6 +58,18 @@ class Opened:
     def owner_url(self) -> str:
         """The address of the role that runs lines."""
         return self.url(Role.OWNER)
+
+    @property
+    def target(self) -> Target:
+        """The database and modules, as the verbs of migrating take them."""
+        return Target(
+            registry=self.registry,
+            owner_url=self.owner_url,
+            folder=self.settings.folder,
+            app_url=self.app_url,
+            admin_url=None if self.attachment is None else self.url(Role.ADMIN),
+            bindings=self.settings.bind,
+        )
 
     def database(self, connections: int = CONNECTIONS_MAX) -> Database:
         """Return a database, not open yet; by default for a command's few statements."""
