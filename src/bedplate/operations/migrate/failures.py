@@ -36,26 +36,29 @@ def is_lock_conflict(error: BaseException) -> bool:
     return driver is not None and driver.sqlstate in LOCK_CONFLICTS
 
 
-def explained(line: Line, revision: str, error: BaseException) -> BedplateError:
+def explained(
+    line: Line, revision: str, error: BaseException, next_step: str = NEXT_STEP
+) -> BedplateError:
     """Return the error to raise for a revision that failed."""
     if isinstance(error, BedplateError):
         return error
     what = f"Module {line.name}, revision {revision} failed"
     driver = _driver_error(error)
     if driver is None:
-        return MigrationFailed(f"{what} with {type(error).__name__}: {error}.", NEXT_STEP)
+        return MigrationFailed(f"{what} with {type(error).__name__}: {error}.", next_step)
     state = driver.sqlstate or "no SQLSTATE"
     place = _first_line(error)
     at = f", at: {place}" if place else ""
-    next_step = NEXT_STEPS.get(state, NEXT_STEP)
-    return MigrationFailed(f"{what} with {state} ({_message(driver)}){at}.", next_step)
+    return MigrationFailed(
+        f"{what} with {state} ({_message(driver)}){at}.", NEXT_STEPS.get(state, next_step)
+    )
 
 
-def stopped(line: Line, revision: str, statement: str, error: psycopg.Error) -> MigrationFailed:
+def stopped(module: str, revision: str, statement: str, error: psycopg.Error) -> MigrationFailed:
     """Return the error to raise where a statement failed that had no transaction around it."""
     place = " ".join(statement.split())[:STATEMENT_CHARACTERS_MAX]
     return MigrationFailed(
-        f"Module {line.name}, revision {revision} stopped with"
+        f"Module {module}, revision {revision} stopped with"
         f" {error.sqlstate or 'no SQLSTATE'} ({_message(error)}), at: {place}.",
         NEXT_STEPS.get(error.sqlstate or "", STOPPED_NEXT_STEP),
     )

@@ -13,11 +13,18 @@ from dataclasses import dataclass, field
 import psycopg
 
 from bedplate.catalog import Connection, connect
+from bedplate.kernel.backfills import run_by
 from bedplate.kernel.errors import MigrationFailed
-from bedplate.kernel.lines import Line, LineContext
+from bedplate.kernel.lines import LineContext
 from bedplate.operations.migrate import alembic_bridge, existing, schemas
 from bedplate.operations.migrate.allowed import PATIENT, Allowed, Kind, allowed
-from bedplate.operations.migrate.failures import is_lock_conflict, stopped
+from bedplate.operations.migrate.backfill import BackfillRunner
+from bedplate.operations.migrate.failures import (
+    STOPPED_NEXT_STEP,
+    explained,
+    is_lock_conflict,
+    stopped,
+)
 from bedplate.operations.migrate.receipt import HeldLock, Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
@@ -53,7 +60,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
         )
     with connect(surroundings.url, autocommit=True, purpose="migrate") as connection:
         _prepare(connection)
-        stepper = Stepper(connection, line, revision)
+        stepper = Stepper(connection, revision)
         context = LineContext(
             schema=line.schema,
             execute=stepper.execute,
@@ -63,13 +70,20 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
             reader=surroundings.reader,
             guarded=surroundings.guarded,
         )
-        alembic_bridge.dictate(line, revision.name, step.direction, context, stepper.execute)
+        backfills = BackfillRunner(connection, revision)
+        try:
+            with run_by(backfills):
+                alembic_bridge.dictate(
+                    line, revision.name, step.direction, context, stepper.execute
+                )
+        except Exception as error:
+            raise explained(line, revision.name, error, STOPPED_NEXT_STEP) from None
         with connection.transaction():
             schemas.record(connection, line, before=step.before, after=step.after)
     return Receipt(
         module=line.name,
         revision=revision.name,
-        rows_touched=0,
+        rows_touched=backfills.rows,
         rewritten=(),
         shape_changes=(),
         locks=tuple(stepper.locks),
@@ -83,7 +97,6 @@ class Stepper:
     """Runs the statements of one revision, and keeps what they held."""
 
     connection: Connection
-    line: Line
     revision: Revision
     locks: list[HeldLock] = field(default_factory=list[HeldLock])
 
@@ -93,7 +106,7 @@ class Stepper:
         try:
             self._converge(step)
         except psycopg.Error as error:
-            raise stopped(self.line, self.revision.name, text, error) from None
+            raise stopped(self.revision.line, self.revision.name, text, error) from None
 
     def _converge(self, step: Allowed) -> None:
         self._be_patient(step)
