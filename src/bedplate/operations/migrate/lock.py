@@ -13,6 +13,9 @@ from bedplate.kernel.errors import MigrationFailed
 LOCK_KEY = 0x6265_6470_6C61_7465
 """The advisory lock's key ("bedplate"); PostgreSQL keeps such locks apart by database."""
 
+TURN_KEY = LOCK_KEY + 1
+"""The key of the turn to rehearse and then migrate, which is taken before the lock."""
+
 WAIT_LIMIT_S = 600
 
 
@@ -34,7 +37,7 @@ class MigrationLock:
 
 
 @contextmanager
-def held(url: str) -> Generator[MigrationLock]:
+def held(url: str, key: int = LOCK_KEY) -> Generator[MigrationLock]:
     """Hold the lock while the block runs, waiting at most WAIT_LIMIT_S for another migration.
 
     The connection is in autocommit: an open transaction here would make CREATE INDEX CONCURRENTLY
@@ -45,7 +48,7 @@ def held(url: str) -> Generator[MigrationLock]:
         connection.execute("SET statement_timeout = 0")
         connection.execute(f"SET lock_timeout = '{WAIT_LIMIT_S}s'".encode())
         try:
-            connection.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [LOCK_KEY])
+            connection.execute("SELECT pg_catalog.pg_advisory_lock(%s)", [key])
         except psycopg.errors.LockNotAvailable:
             raise MigrationFailed(
                 f"Another migration of this database has run for more than {WAIT_LIMIT_S} s.",

@@ -14,7 +14,10 @@ from bedplate.kernel.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every step of one run shares; roles are None where the owner serves as them too."""
+    """What every step of one run shares; roles are None where the owner serves as them too.
+
+    `proof` is the SHA-256 of the proof that allows the run, which each receipt repeats.
+    """
 
     url: str
     owner: str
@@ -23,6 +26,7 @@ class Surroundings:
     guarded: str | None = None
     bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
+    proof: str | None = None
 
 
 def survey(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from bedplate.catalog import connect
+from bedplate.catalog import Connection, connect
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
@@ -14,6 +16,10 @@ from bedplate.operations.migrate.status import LineStatus, read_status, refuse_f
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.steps import run
 from bedplate.operations.migrate.surroundings import survey
+from bedplate.operations.migrate.target import Target
+
+Guard = Callable[[Connection], None]
+"""Looks at the database under the migration lock; raises to stop before the first step."""
 
 
 def apply_unproven(
@@ -37,19 +43,47 @@ def apply_unproven(
     Raises SchemaNotOurs, SchemaRefused, OutdatedLine (the database is ahead of the code),
     MigrationFailed, DatabaseUnreachable, AuthenticationFailed.
     """
-    lines = registry.lines
-    with connect(owner_url, autocommit=True, purpose="migrate") as connection:
+    target = Target(
+        registry=registry,
+        owner_url=owner_url,
+        folder=Path(),
+        app_url=app_url,
+        bindings=bindings or {},
+    )
+    return run_pending(target, on_step=on_step, on_receipt=on_receipt)
+
+
+def run_pending(
+    target: Target,
+    *,
+    proof: str | None = None,
+    guard: Guard | None = None,
+    on_step: OnStep | None = None,
+    on_receipt: OnReceipt | None = None,
+) -> tuple[LineStatus, ...]:
+    """Run every pending revision; see `apply_unproven` and `apply`, which decide whether to.
+
+    `proof` is the hash of the proof, for the receipts. `guard` looks once more under the migration
+    lock, before the first step, and raises to stop everything.
+    """
+    lines = target.registry.lines
+    with connect(target.owner_url, autocommit=True, purpose="migrate") as connection:
         before = read_status(connection, lines)
         # Enabling or disabling a module that was migrated before leaves nothing but the view to do.
-        if not list(_pending(lines, before)) and audit_view.is_current(connection, registry):
+        if not list(_pending(lines, before)) and audit_view.is_current(connection, target.registry):
             return before
     for line in lines:
         alembic_bridge.verify(line)
-    with lock.held(owner_url) as migration_lock:
+    with lock.held(target.owner_url) as migration_lock:
         # Whoever held the lock before may have done everything: what was read then is stale now.
         connection = migration_lock.connection
         pending = list(_pending(lines, read_status(connection, lines)))
-        surroundings = survey(registry, connection, owner_url, app_url, bindings or {})
+        if pending and guard is not None:
+            guard(connection)
+        found = survey(
+            target.registry, connection, target.owner_url, target.app_url, target.bindings
+        )
+        surroundings = replace(found, proof=proof)
         for step in pending:
             migration_lock.confirm()
             if on_step is not None:
@@ -57,7 +91,7 @@ def apply_unproven(
             receipt = run(step, surroundings)
             if on_receipt is not None:
                 on_receipt(receipt)
-        audit_view.rebuild(connection, registry, surroundings)
+        audit_view.rebuild(connection, target.registry, surroundings)
         return read_status(connection, lines)
 
 
