@@ -10,12 +10,7 @@ import psycopg
 import pytest
 
 from bedplate.kernel.backfills import Backfill, Restored
-from bedplate.kernel.errors import (
-    BackfillFailed,
-    DefinitionDiffers,
-    MigrationFailed,
-    UsageError,
-)
+from bedplate.kernel.errors import BackfillFailed, DefinitionDiffers, MigrationFailed, UsageError
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
 from bedplate.operations.migrate import backfill
@@ -46,6 +41,7 @@ def downgrade():
     restored = CENTS.undo()
 """
 CENTS = Backfill(table="shop.goods", set={"cents": "price * 100"}, where="cents IS NULL", batch=10)
+FILL_BATCH = "_fill_batch"
 KEYS = {
     "uuid": ("id uuid PRIMARY KEY", "md5(n::text)::uuid"),
     "bigint": ("id bigint PRIMARY KEY", "n - 20"),
@@ -55,6 +51,10 @@ KEYS = {
         "n % 3, chr(65 + n % 2), timestamptz '2024-01-01 00:00+00' + n * interval '1.5 ms'",
     ),
 }
+
+
+def given(**changed: Any) -> dict[str, Any]:
+    return {"table": "shop.goods", "set": {"cents": "1"}, **changed}
 
 
 class Goods:
@@ -154,7 +154,7 @@ def test_every_type_comes_back_exactly(goods: Goods) -> None:
 
 
 def test_the_way_back_leaves_and_names_what_was_changed_since(
-    goods: Goods, caplog: pytest.LogCaptureFixture
+    goods: Goods, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goods.make()
     goods.apply()
@@ -164,12 +164,13 @@ def test_the_way_back_leaves_and_names_what_was_changed_since(
     goods.owner.execute("DELETE FROM shop.goods WHERE id = 5")
     outcomes: list[Restored] = []
     original = backfill.BackfillRunner.restore
-    with pytest.MonkeyPatch.context() as patch, caplog.at_level("WARNING", "bedplate"):
-        patch.setattr(
-            backfill.BackfillRunner,
-            "restore",
-            lambda self, given: outcomes.append(original(self, given)),
-        )
+
+    def restore(self: backfill.BackfillRunner, given: Backfill) -> Restored:
+        outcomes.append(original(self, given))
+        return outcomes[-1]
+
+    monkeypatch.setattr(backfill.BackfillRunner, "restore", restore)
+    with caplog.at_level("WARNING", "bedplate"):
         goods.undo()
     assert outcomes == [Restored(41, rows_kept=2, rows_gone=1, kept=(("-5",), ("3",)))]
     assert "2 rows were changed since and stay as they are: -5; 3" in caplog.text
@@ -245,18 +246,18 @@ def test_rows_that_come_behind_the_walk_are_filled_on_the_next(
     goods: Goods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goods.make()
-    step = backfill.BackfillRunner._fill_batch
+    step = getattr(backfill.BackfillRunner, FILL_BATCH)
     walked: list[bool] = []
 
     def meanwhile(self: backfill.BackfillRunner, *given: object) -> bool:
-        walked.append(step(self, *given))  # type: ignore[arg-type]
+        walked.append(step(self, *given))
         if len(walked) == 3:
             goods.owner.execute("INSERT INTO shop.goods VALUES (-100, 1), (-99, 2)")
             # A row that was filled and then emptied by the app is the app's.
             goods.owner.execute("UPDATE shop.goods SET cents = NULL WHERE id = -18")
         return walked[-1]
 
-    monkeypatch.setattr(backfill.BackfillRunner, "_fill_batch", meanwhile)
+    monkeypatch.setattr(backfill.BackfillRunner, FILL_BATCH, meanwhile)
     goods.apply()
     assert goods.found("SELECT id, cents FROM shop.goods WHERE id < -18 ORDER BY id") == [
         (-100, 100),
@@ -311,7 +312,7 @@ def test_what_cannot_be_filled_is_refused_and_nothing_is_changed(goods: Goods) -
     )
     before = goods.rows
     for change, message in IMPOSSIBLE:
-        goods.write(Backfill(**{"table": "shop.goods", "set": {"cents": "1"}, **change}))
+        goods.write(Backfill(**given(**change)))
         with pytest.raises(MigrationFailed) as failure:
             goods.apply()
         assert message in str(failure.value)
@@ -391,6 +392,6 @@ def test_inside_of_a_transaction_a_backfill_says_what_to_write(goods: Goods) -> 
         {"pause_ms": -1},
     ],
 )
-def test_a_backfill_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+def test_a_backfill_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Backfill(**{"table": "shop.goods", "set": {"cents": "1"}, **wrong})  # type: ignore[arg-type]
+        Backfill(**given(**wrong))
