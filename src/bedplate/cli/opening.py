@@ -69,6 +69,7 @@ class Opened:
             app_url=self.app_url,
             admin_url=None if self.attachment is None else self.url(Role.ADMIN),
             bindings=self.settings.bind,
+            backups=self.settings.backups,
         )
 
     def database(self, connections: int = CONNECTIONS_MAX) -> Database:

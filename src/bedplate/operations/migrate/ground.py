@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ GroundKind = Literal["same server", "private server"]
 DataKind = Literal["full", "sampled", "schema", "empty"]
 PURPOSE = "rehearsal"
 COPY = "bedplate_copy"
+LEAVE_LIMIT_S = 0.3
+POLL_S = 0.01
 
 # A database's own privileges are all that neither a template nor a dump brings along.
 PRIVILEGES = """
@@ -111,10 +114,13 @@ class SameServer:
     @contextmanager
     def _cloned(self) -> Generator[str | None]:
         """Clone the live database by its files; None where somebody is connected to it."""
-        # PostgreSQL itself would wait for them to leave before it refused.
-        if self._admin.execute(CONNECTED, [self._live]).fetchone() is not None:
-            yield None
-            return
+        # Who is leaving is waited for, not long: PostgreSQL itself would for 5 s.
+        deadline = time.monotonic() + LEAVE_LIMIT_S
+        while self._admin.execute(CONNECTED, [self._live]).fetchone() is not None:
+            if time.monotonic() > deadline:
+                yield None
+                return
+            time.sleep(POLL_S)
         with ExitStack() as stack:
             try:
                 name: str | None = stack.enter_context(self._made(template=self._live))

@@ -25,3 +25,4 @@ class Target:
     app_url: str | None = None
     admin_url: str | None = None
     bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+    backups: Path | None = None
