@@ -16,6 +16,7 @@
     │   ├── SchemaNotOurs             a schema of that name exists and is not Bedplate's
     │   └── SchemaRefused             the server refuses CREATE SCHEMA
     ├── MigrationFailed               a revision failed and was rolled back
+    │   ├── UndeclaredTouch           it touched more than it declares
     │   ├── StepNotAllowed            a statement may not run outside of a transaction
     │   ├── DefinitionDiffers         another object has the name of what a step would make
     │   ├── BackfillFailed            a backfill cannot begin or go on
@@ -138,6 +139,7 @@ from bedplate.kernel.errors.setup import (
     StepNotAllowed,
     ToolFailed,
     ToolsMissing,
+    UndeclaredTouch,
     WrongMajor,
 )
 from bedplate.kernel.errors.use import (
@@ -236,6 +238,7 @@ __all__ = [
     "TableNotWritable",
     "ToolFailed",
     "ToolsMissing",
+    "UndeclaredTouch",
     "UniqueViolation",
     "UsageError",
     "WrongMajor",

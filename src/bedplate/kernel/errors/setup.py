@@ -120,6 +120,12 @@ class ResetRefused(MigrationFailed):
     code = "reset_refused"
 
 
+class UndeclaredTouch(MigrationFailed):
+    """A revision touched more than its footprint says; it was rolled back."""
+
+    code = "undeclared_touch"
+
+
 class StepNotAllowed(MigrationFailed):
     """A statement that may not run outside of a transaction; it was not sent."""
 

@@ -10,7 +10,7 @@ import io
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import psycopg
 import sqlalchemy as sa
@@ -49,14 +49,33 @@ class MigrationTransaction:
         self.connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
+class Listener(Protocol):
+    """Who is told of a transaction: of the connection before it begins, and of each statement."""
+
+    def before_begin(self, connection: Connection) -> None:
+        """Do what must be done outside of the transaction; the connection is in autocommit."""
+
+    def begins(self, statement: str) -> None:
+        """Hear of a statement before it runs."""
+
+    def ended(self, statement: str) -> None:
+        """Hear of a statement that has run."""
+
+
 @contextmanager
-def transaction(url: str) -> Generator[MigrationTransaction]:
+def transaction(url: str, listener: Listener) -> Generator[MigrationTransaction]:
     """Open a connection of its own; commit when the block ends well, else roll back."""
 
     def creator() -> psycopg.Connection[Any]:
-        return connect(url, purpose="migrate")
+        connection = connect(url, autocommit=True, purpose="migrate")
+        listener.before_begin(connection)
+        connection.autocommit = False
+        return connection
 
     engine = sa.create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+    # Each is given the connection, the cursor, the statement and what else SQLAlchemy knows of it.
+    sa.event.listen(engine, "before_cursor_execute", lambda *given: listener.begins(given[2]))
+    sa.event.listen(engine, "after_cursor_execute", lambda *given: listener.ended(given[2]))
     try:
         with engine.begin() as connection:
             yield MigrationTransaction(connection)
@@ -162,6 +181,7 @@ def _scripts(line: Line) -> dict[str, Script]:
             f"The revisions of module {line.name} cannot be read: {type(error).__name__}: {error}.",
             f"Correct the files in {folder}.",
         ) from error
+    _refuse_two_heads(line, found)
     scripts = {script.revision: script for script in reversed(found)}
     before: str | None = None
     for name in line.revisions:
@@ -180,3 +200,20 @@ def _scripts(line: Line) -> dict[str, Script]:
             "Name each file after its revision, with its number first: 0001_users.py.",
         )
     return scripts
+
+
+def _refuse_two_heads(line: Line, found: list[Script]) -> None:
+    """Two people wrote the next revision at once: say which of the files is to move, and how."""
+    followers: dict[Any, list[str]] = {}
+    for script in found:
+        followers.setdefault(script.down_revision, []).append(script.revision)
+    for before, names in followers.items():
+        if len(names) > 1:
+            first, second = sorted(names)[:2]
+            moved = f"{len(line.revisions):04d}_{second.partition('_')[2]}"
+            raise MigrationFailed(
+                f"Module {line.name} has two heads: {first} and {second} both follow"
+                f" {before or 'nothing'}.",
+                f"Rename {second}.py to {moved}.py, with revision = {moved!r} and the last"
+                " revision of the other as its down_revision.",
+            )

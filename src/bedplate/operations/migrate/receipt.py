@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,14 @@ class HeldLock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What one revision touched; names are those of objects that existed before it."""
+    """What one revision touched; names are those of objects that existed before it.
+
+    No row of a table that existed before was inserted, updated, deleted, truncated or rewritten
+    by the revision's transaction, and no definition through which it is read changed, except as
+    listed. `shape_changes` holds behaviour too: triggers, rules and policies. `locks` are held to
+    the commit; `receipt_ms` is what the witnesses cost. `caveats` say what could have escaped
+    them.
+    """
 
     module: str
     revision: str
@@ -28,6 +36,13 @@ class Receipt:
     locks: tuple[HeldLock, ...]
     tables_watched: int
     receipt_ms: float
+    caveats: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `bedplate migrate apply --json` prints it."""
+        document = asdict(self)
+        del document["caveats"]
+        return document
 
 
 OnReceipt = Callable[[Receipt], None]

@@ -7,7 +7,8 @@ from psycopg import sql
 
 from bedplate.catalog import Connection
 from bedplate.kernel.errors import MigrationFailed, SchemaRefused
-from bedplate.kernel.lines import VERSION_TABLE, Line
+from bedplate.kernel.lines import KERNEL_LINE, VERSION_TABLE, Line
+from bedplate.operations.migrate import books
 
 CREATE = """
 CREATE SCHEMA {schema};
@@ -62,7 +63,12 @@ def record(raw: Connection, line: Line, *, before: str | None, after: str | None
 
 
 def drop(raw: Connection, line: Line) -> None:
-    """Drop the schema, which its first revision's way back has left empty."""
+    """Drop the schema, which its first revision's way back has left empty.
+
+    The kernel's schema takes the runner's books with it: there is nothing left to keep them for.
+    """
+    if line == KERNEL_LINE:
+        books.drop(raw)
     raw.execute(sql.SQL(DROP).format(**_names(line)))
 
 

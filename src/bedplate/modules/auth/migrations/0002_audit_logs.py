@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bedplate.kernel import audit, lines
+from bedplate.kernel.footprint import Footprint
 
 revision = "0002_audit_logs"
 down_revision = "0001_users"
+
+touches = Footprint(behaviour=["auth.users", "auth.user_preferences"])
 
 
 def upgrade() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bedplate.kernel import audit, lines
+from bedplate.kernel.footprint import Footprint
 
 revision = "0002_holds_and_features"
 down_revision = "0001_accounts"
+
+touches = Footprint(behaviour=["credits.credit_balances", "credits.credit_grants"])
 
 HOLDS = """
 CREATE TABLE credits.credit_holds (

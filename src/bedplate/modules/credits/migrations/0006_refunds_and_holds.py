@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bedplate.kernel import lines
+from bedplate.kernel.footprint import Footprint
 
 revision = "0006_refunds_and_holds"
 down_revision = "0005_deduct_many"
+
+touches = Footprint(behaviour=["credits.usage_history"])
 
 # The verb answers in words; the trigger holds the same law against whoever writes rows by hand.
 REFUND_LAW = """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bedplate.kernel import lines
+from bedplate.kernel.footprint import Footprint
 
 revision = "0007_grants"
 down_revision = "0006_refunds_and_holds"
+
+touches = Footprint(behaviour=["credits.credit_balances"])
 
 # An account is opened by inserting its row, whoever does it: what it starts with is a grant too.
 OPENING = """

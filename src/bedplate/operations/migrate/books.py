@@ -1,0 +1,231 @@
+"""The runner's own books: receipts, chained by hash, and a journal; append-only both.
+
+They lie in the kernel's schema but belong to no line: the runner makes them before the first
+revision and writes them after the witnesses are read, in the same transaction as the version. An
+entry is one JSON document; its hash is that of the entry before it and of its own text, so that
+nobody can change, drop or slip in an entry without every later hash being wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import sql
+
+from bedplate.catalog import Connection
+from bedplate.kernel import clock
+from bedplate.kernel.lines import KERNEL_LINE
+
+Book = Literal["receipts", "journal"]
+
+GENESIS = "0" * 64
+"""What stands for the hash of the entry before the first."""
+
+CREATE = """
+CREATE FUNCTION bedplate.refuse_in_books() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of %.% is refused: its rows are history.',
+        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME USING ERRCODE = 'BP001';
+END $$;
+COMMENT ON FUNCTION bedplate.refuse_in_books() IS 'Keeps the runner''s books append-only.';
+REVOKE ALL ON FUNCTION bedplate.refuse_in_books() FROM PUBLIC;
+CREATE TABLE bedplate.receipts (
+    number integer PRIMARY KEY,
+    document jsonb NOT NULL,
+    previous_hash text NOT NULL UNIQUE,
+    hash text NOT NULL UNIQUE,
+    module text GENERATED ALWAYS AS (document ->> 'module') STORED,
+    revision text GENERATED ALWAYS AS (document ->> 'revision') STORED,
+    direction text GENERATED ALWAYS AS (document ->> 'direction') STORED
+);
+CREATE TABLE bedplate.journal (
+    number integer PRIMARY KEY,
+    document jsonb NOT NULL,
+    previous_hash text NOT NULL UNIQUE,
+    hash text NOT NULL UNIQUE,
+    what text GENERATED ALWAYS AS (document ->> 'what') STORED
+);
+CREATE TRIGGER tr_receipts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bedplate.receipts
+    FOR EACH STATEMENT EXECUTE FUNCTION bedplate.refuse_in_books();
+CREATE TRIGGER tr_journal_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bedplate.journal
+    FOR EACH STATEMENT EXECUTE FUNCTION bedplate.refuse_in_books();
+COMMENT ON TABLE bedplate.receipts IS
+    'What each revision touched of what existed before it; kept by bedplate migrate.';
+COMMENT ON COLUMN bedplate.receipts.number IS 'Place in the chain, from 1.';
+COMMENT ON COLUMN bedplate.receipts.document IS 'The receipt.';
+COMMENT ON COLUMN bedplate.receipts.previous_hash IS 'The hash of the receipt before it.';
+COMMENT ON COLUMN bedplate.receipts.hash IS 'SHA-256 of that hash and of this receipt.';
+COMMENT ON COLUMN bedplate.receipts.module IS 'The line.';
+COMMENT ON COLUMN bedplate.receipts.revision IS 'The revision.';
+COMMENT ON COLUMN bedplate.receipts.direction IS 'up or down.';
+COMMENT ON TABLE bedplate.journal IS
+    'What an operator decided about migrations; kept by bedplate migrate.';
+COMMENT ON COLUMN bedplate.journal.number IS 'Place in the chain, from 1.';
+COMMENT ON COLUMN bedplate.journal.document IS 'What was decided, by whom and when.';
+COMMENT ON COLUMN bedplate.journal.previous_hash IS 'The hash of the entry before it.';
+COMMENT ON COLUMN bedplate.journal.hash IS 'SHA-256 of that hash and of this entry.';
+COMMENT ON COLUMN bedplate.journal.what IS 'What was decided.';
+"""
+DROP = """
+DROP TABLE IF EXISTS bedplate.receipts, bedplate.journal, bedplate.backfills,
+    bedplate.before_images;
+DROP FUNCTION IF EXISTS bedplate.refuse_in_books();
+"""
+PRESENT = """
+SELECT pg_catalog.to_regnamespace('bedplate') IS NOT NULL,
+    pg_catalog.to_regclass('bedplate.receipts') IS NOT NULL
+"""
+UNREADABLE = """
+SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (%s)
+    AND NOT pg_catalog.has_table_privilege(r.oid, 'bedplate.receipts', 'SELECT')
+"""
+NEWEST = "SELECT number, hash FROM {} ORDER BY number DESC LIMIT 1"
+INSERT = "INSERT INTO {} (number, document, previous_hash, hash) VALUES (%s, %s::jsonb, %s, %s)"
+READ = "SELECT number, document, previous_hash, hash FROM {} ORDER BY number"
+MADE = """
+SELECT document -> 'added' FROM bedplate.receipts
+WHERE module = %s AND revision = %s AND direction = 'up' ORDER BY number DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a book as it is stored."""
+
+    number: int
+    document: dict[str, Any]
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A book that was read whole; `faults` says in sentences what is wrong with it."""
+
+    entries: tuple[Entry, ...]
+    faults: tuple[str, ...]
+
+
+def ensure(connection: Connection, *readers: str | None) -> bool:
+    """Make the books where the kernel's schema is and they are not; tell whether they are there.
+
+    `readers` are roles that may read them, the app's and the reader's.
+    """
+    row = connection.execute(PRESENT).fetchone()
+    assert row is not None, "SELECT without FROM answers one row"
+    schema, books = row
+    if not schema:
+        return False
+    if not books:
+        connection.execute(CREATE)
+    named = [role for role in readers if role is not None]
+    for (role,) in connection.execute(UNREADABLE, [named]).fetchall() if named else ():
+        grant = sql.SQL("GRANT SELECT ON bedplate.receipts, bedplate.journal TO {}")
+        connection.execute(grant.format(sql.Identifier(role)))
+    return True
+
+
+def drop(connection: Connection) -> None:
+    """Drop the books, with the kernel's whole schema: of a database without Bedplate."""
+    connection.execute(DROP)
+
+
+def note(connection: Connection, what: str, details: Mapping[str, Any]) -> bool:
+    """Write into the journal what an operator decided (without proof, baseline), and who it was.
+
+    Returns False where the kernel's schema is not there yet: then there is no data to mind.
+    """
+    with connection.transaction():
+        if not ensure(connection):
+            return False
+        said = {"what": what, "details": dict(details)}
+        append(connection, "journal", {**said, **signed(connection)})
+    return True
+
+
+def signed(connection: Connection) -> dict[str, str]:
+    """Return who writes and when."""
+    row = connection.execute("SELECT session_user::text").fetchone()
+    assert row is not None, "SELECT without FROM answers one row"
+    return {"by": row[0], "at": clock.now().isoformat()}
+
+
+def append(connection: Connection, book: Book, document: Mapping[str, Any]) -> None:
+    """Add an entry at the end of a book; the migration lock keeps others out meanwhile."""
+    table = sql.Identifier(KERNEL_LINE.schema, book)
+    newest = connection.execute(sql.SQL(NEWEST).format(table)).fetchone()
+    number, previous = (newest[0] + 1, newest[1]) if newest else (1, GENESIS)
+    text = canonical(document)
+    values = [number, text, previous, chained(previous, text)]
+    connection.execute(sql.SQL(INSERT).format(table), values)
+
+
+def receipts(connection: Connection) -> tuple[Entry, ...]:
+    """Return every receipt, oldest first; none where the database keeps no books."""
+    return _read(connection, "receipts")
+
+
+def made_by(connection: Connection, module: str, revision: str) -> set[tuple[str, str]] | None:
+    """Return what the newest way up of a revision added, by kind and name; None without receipt."""
+    row = connection.execute(MADE, [module, revision]).fetchone()
+    return None if row is None else {(kind, name) for kind, name in row[0]}
+
+
+def verify_chain(connection: Connection, versions: Mapping[str, str | None]) -> Chain:
+    """Recount every hash of both books, and compare the newest receipts with the versions.
+
+    `versions` are the revisions at which the lines are: a receipt cut off at the end shows there.
+    """
+    entries = receipts(connection)
+    faults = [*_faults("Receipt", entries), *_faults("Journal entry", _read(connection, "journal"))]
+    newest = {each.document["module"]: each.document for each in entries}
+    for module, document in newest.items():
+        if module in versions and document["after"] != versions[module]:
+            faults.append(
+                f"The newest receipt of {module} leads to {document['after']}, but its schema is"
+                f" at {versions[module]}."
+            )
+    return Chain(entries, tuple(faults))
+
+
+def canonical(document: Mapping[str, Any]) -> str:
+    """Return the one text of a document that is hashed: sorted keys, no spaces."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def chained(previous: str, text: str) -> str:
+    """Return an entry's hash: that of the entry before it and the entry's own text."""
+    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+
+
+def _read(connection: Connection, book: Book) -> tuple[Entry, ...]:
+    row = connection.execute(PRESENT).fetchone()
+    if row is None or not row[1]:
+        return ()
+    table = sql.Identifier(KERNEL_LINE.schema, book)
+    return tuple(Entry(*each) for each in connection.execute(sql.SQL(READ).format(table)))
+
+
+def _faults(what: str, entries: Sequence[Entry]) -> list[str]:
+    found: list[str] = []
+    previous = GENESIS
+    for place, entry in enumerate(entries, 1):
+        if entry.number != place:
+            found.append(f"{what} {place} is missing.")
+            return found
+        if entry.previous_hash != previous:
+            found.append(f"{what} {place} does not follow the one before it.")
+        if entry.hash != chained(entry.previous_hash, canonical(entry.document)):
+            found.append(f"{what} {place} was changed.")
+        previous = entry.hash
+    return found
+
+
+def moment(entry: Entry) -> datetime:
+    """Return when an entry was written."""
+    return datetime.fromisoformat(entry.document["at"])

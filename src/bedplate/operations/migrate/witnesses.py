@@ -1,0 +1,226 @@
+"""The witnesses of what a revision touches, read inside its own transaction.
+
+Five that no statement escapes together: the transaction's own row counters, the file under each
+relation, the locks it holds, what the catalog says of every object, sequences and large objects.
+`verdict` says what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from psycopg import sql
+
+from bedplate.catalog import Connection
+from bedplate.operations.migrate import witness_queries as queries
+
+SEQUENCES_MAX = 1_000
+"""How many sequences' values are read; of the others only the lock tells that they moved."""
+
+SAFE_PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)"
+SIZES = """
+SELECT oid::bigint, pg_catalog.pg_relation_size(oid), pg_catalog.pg_stat_get_live_tuples(oid)
+FROM unnest(%s::oid[]) AS oid
+"""
+
+
+class Relation(NamedTuple):
+    """A table, partition, view, sequence or composite type as the catalog has it."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    filenode: int
+    parent: int | None
+    grants: str
+    security: str
+    rest: str
+
+    @property
+    def full_name(self) -> str:
+        """Its name with the schema's."""
+        return f"{self.schema}.{self.name}"
+
+
+class Size(NamedTuple):
+    """A relation's file in bytes, and the rows that the statistics knew before the transaction."""
+
+    bytes: int
+    rows_known: int
+
+
+class Thing(NamedTuple):
+    """An object that is no relation: its definition's digest and what belongs to it."""
+
+    digest: str
+    grants: str | None
+    comment: str | None
+    extension: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the witnesses said at one moment.
+
+    `parts` are texts by relation and kind, `things` by kind, schema and name. `locks` are the
+    modes held by relation; `sizes` are those of the relations asked for.
+    """
+
+    relations: Mapping[int, Relation]
+    parts: Mapping[tuple[int, str], str]
+    things: Mapping[tuple[str, str, str], Thing]
+    rows: Mapping[int, int]
+    locks: Mapping[int, frozenset[str]]
+    sequences: Mapping[int, tuple[Any, ...]]
+    sizes: Mapping[int, Size] = field(default_factory=dict[int, Size])
+
+    def lineage(self, relation: Relation) -> tuple[str, ...]:
+        """Return its name, and those of its partitioned parents or of a sequence's table."""
+        names = [relation.full_name]
+        parent = relation.parent
+        if relation.kind == "S":
+            owner = self.parts.get((relation.oid, "owner of a sequence"))
+            parent = int(owner.split(queries.FS)[0]) if owner else None
+        while parent is not None and (found := self.relations.get(parent)) is not None:
+            names.append(found.full_name)
+            parent = found.parent
+        return tuple(names)
+
+
+def before_begin(connection: Connection) -> dict[int, tuple[Any, ...]]:
+    """Make an autocommit connection ready to be a witness; return the sequences' values.
+
+    Counters of earlier transactions of the session would count again, so they are flushed. To
+    read a sequence locks it for as long as the transaction lasts, so it is read before there is
+    one.
+    """
+    connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
+    connection.execute("SET jit = off")
+    return sequences(connection)
+
+
+def caveats(connection: Connection) -> tuple[str, ...]:
+    """Return what the witnesses could be kept from seeing, in sentences; empty as it should be."""
+    row = connection.execute(queries.CAVEATS).fetchone()
+    assert row is not None, "the current role exists"
+    superuser, extensions = row
+    found = [
+        f"The extension {name} lets a statement write through a connection of its own."
+        for name in extensions
+    ]
+    if superuser:
+        found.insert(
+            0,
+            "The owner is a superuser: nothing keeps a revision from switching the counters off"
+            " or writing through a connection of its own. Use a role that is none.",
+        )
+    return tuple(found)
+
+
+def read(
+    connection: Connection, *, sequences: Mapping[int, tuple[Any, ...]], sizes: Iterable[str] = ()
+) -> Reading:
+    """Read the witnesses before a revision; the sizes too of the relations named in `sizes`."""
+    found = _read(connection, {}, sequences)
+    named = set(sizes)
+    wanted = [
+        each.oid
+        for each in found.relations.values()
+        if named and not named.isdisjoint(found.lineage(each))
+    ]
+    return _sized(connection, found, wanted)
+
+
+def read_again(connection: Connection, before: Reading) -> Reading:
+    """Read them after it, once every deferred trigger and constraint has run.
+
+    What was put off to the COMMIT would else write when nobody looks any more.
+    """
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    connection.execute(SAFE_PATH)
+    held = locks(connection)
+    found = _read(connection, held, {})
+    known = [oid for oid in before.sequences if oid in found.relations]
+    found = replace(found, sequences=sequences(connection, known))
+    moved = [
+        oid
+        for oid, relation in found.relations.items()
+        if oid in before.relations
+        and relation.filenode != before.relations[oid].filenode
+        and "AccessExclusiveLock" in held.get(oid, ())
+    ]
+    grown = [
+        int(child.split(queries.FS)[0])
+        for (oid, kind), text in found.parts.items()
+        if kind == "child" and oid in before.relations and before.parts.get((oid, kind)) != text
+        for child in text.split(queries.RS)
+    ]
+    return _sized(connection, found, [*moved, *grown])
+
+
+def locks(connection: Connection) -> dict[int, frozenset[str]]:
+    """Return the modes in which the transaction holds relations, by oid."""
+    held: dict[int, set[str]] = {}
+    for oid, mode in connection.execute(queries.LOCKS.encode(), prepare=True):
+        held.setdefault(oid, set()).add(mode)
+    return {oid: frozenset(modes) for oid, modes in held.items()}
+
+
+def sequences(
+    connection: Connection, among: Iterable[int] | None = None
+) -> dict[int, tuple[Any, ...]]:
+    """Return last_value and is_called of at most SEQUENCES_MAX sequences that the role may read."""
+    wanted = None if among is None else set(among)
+    if wanted is not None and not wanted:
+        return {}
+    named = connection.execute(queries.SEQUENCES.encode(), [SEQUENCES_MAX]).fetchall()
+    selects = [
+        sql.SQL("SELECT {}::bigint, last_value, is_called FROM {}").format(
+            sql.Literal(oid), sql.Identifier(schema, name)
+        )
+        for oid, schema, name in named
+        if wanted is None or oid in wanted
+    ]
+    if not selects:
+        return {}
+    rows = connection.execute(sql.SQL(" UNION ALL ").join(selects)).fetchall()
+    return {oid: (value, called) for oid, value, called in rows}
+
+
+def _read(
+    connection: Connection,
+    held: Mapping[int, frozenset[str]],
+    values: Mapping[int, tuple[Any, ...]],
+) -> Reading:
+    def rows(query: str) -> list[Any]:
+        # Prepared, so that the second reading is not planned again.
+        return connection.execute(query.encode(), prepare=True).fetchall()
+
+    relations = {row[0]: Relation._make(row) for row in rows(queries.RELATIONS)}
+    things = {
+        (kind, schema, name): Thing(digest, grants, comment, extension)
+        for query in (queries.FUNCTIONS, queries.TYPES, queries.SCHEMAS)
+        for kind, schema, name, digest, grants, comment, extension in rows(query)
+    }
+    for kind, oid, name, digest in rows(queries.RARE):
+        things[kind, "", name if name != str(oid) else f"{kind} {oid}"] = Thing(
+            digest, None, None, None
+        )
+    return Reading(
+        relations=relations,
+        parts={(oid, kind): text for oid, kind, text in rows(queries.PARTS) if oid in relations},
+        things=things,
+        rows=dict(rows(queries.COUNTS)),
+        locks=held,
+        sequences=values,
+    )
+
+
+def _sized(connection: Connection, found: Reading, oids: list[int]) -> Reading:
+    if not oids:
+        return found
+    rows = connection.execute(SIZES, [oids]).fetchall()
+    return replace(found, sizes={oid: Size(size, known) for oid, size, known in rows})
