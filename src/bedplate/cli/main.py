@@ -15,6 +15,7 @@ import typer
 
 from bedplate.cli import (
     audit,
+    backup,
     check,
     demo,
     docs,
@@ -52,6 +53,7 @@ app.add_typer(migrate.app, name="migrate")
 app.add_typer(docs.app, name="docs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(work.app, name="work")
+app.add_typer(backup.app, name="backup")
 
 
 @app.callback(invoke_without_command=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
 from rich.console import Console
+from rich.progress import Progress
 
 from bedplate.kernel import errors
 from bedplate.kernel.settings import redact
@@ -49,8 +50,9 @@ _BY_ERROR: Sequence[tuple[type[errors.BedplateError], ExitCode]] = (
     (errors.MigrationFailed, ExitCode.SCHEMA),
     (errors.RehearsalRefused, ExitCode.SCHEMA),
     (errors.ProofMissing, ExitCode.SCHEMA),
-    (errors.ProofFailed, ExitCode.FOUND),
+    (errors.ProofFailed, ExitCode.SCHEMA),
     (errors.EmbeddedError, ExitCode.MACHINE),
+    (errors.ToolsMissing, ExitCode.MACHINE),
     (errors.SettingsError, ExitCode.USAGE),
     (errors.RegistryError, ExitCode.USAGE),
     (errors.UsageError, ExitCode.USAGE),
@@ -60,6 +62,10 @@ _BY_ERROR: Sequence[tuple[type[errors.BedplateError], ExitCode]] = (
 def exit_code(error: errors.BedplateError) -> ExitCode:
     """Return the code to exit with; what no other code names was refused by the database."""
     return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), ExitCode.DATABASE)
+
+
+Advance = Callable[[str, int, int | None], None]
+"""Says what is being done, how much of it is, and of how much (None where nobody knows)."""
 
 
 class Output:
@@ -86,6 +92,27 @@ class Output:
         else:
             self.note(f"{what} ...")
             yield
+
+    @contextmanager
+    def progress(self) -> Generator[Advance]:
+        """Show how far something is: a bar on a terminal, else a line for each thing begun."""
+        if not self._stderr.is_terminal:
+            begun: list[str] = []
+
+            def begin(doing: str, done: int, total: int | None) -> None:
+                if begun[-1:] != [doing]:
+                    begun.append(doing)
+                    self.note(f"{doing} ...")
+
+            yield begin
+            return
+        with Progress(console=self._stderr, transient=True) as bars:
+            bar = bars.add_task("", total=None)
+
+            def advance(doing: str, done: int, total: int | None) -> None:
+                bars.update(bar, description=doing, completed=done, total=total)
+
+            yield advance
 
     def fail(self, code: str, message: str, next_step: str) -> None:
         """Say why the command failed: one line, and in JSON the command's one document."""

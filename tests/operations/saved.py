@@ -1,0 +1,141 @@
+"""A database worth saving, a folder to save it in, and ways to spoil what was saved."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from bedplate.kernel import clock, registry
+from bedplate.operations import migrate
+from bedplate.operations.backup import Backup
+from bedplate.operations.backup import manifest as manifest_file
+from bedplate.operations.backup.verify import saved_files
+from tests.databases import Server, TestDatabase, new_database
+
+_numbers = itertools.count(1)
+ROWS = """
+CREATE SCHEMA "Odd shop";
+CREATE TYPE "Odd shop".colour AS ENUM ('red', 'green');
+CREATE DOMAIN "Odd shop".share AS numeric(5, 2) CHECK (VALUE BETWEEN 0 AND 100);
+CREATE TABLE "Odd shop".orders (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    "the note" text, colour "Odd shop".colour, share "Odd shop".share, data jsonb, raw bytea,
+    at timestamptz NOT NULL DEFAULT '2026-01-01Z', days integer[]
+);
+INSERT INTO "Odd shop".orders ("the note", colour, share, data, raw, days)
+SELECT repeat('é', n % 50), 'red', 12.50, jsonb_build_object('n', n), decode('00ff', 'hex'), '{1,2}'
+FROM generate_series(1, 2000) n;
+CREATE INDEX ON "Odd shop".orders (colour) WHERE share > 1;
+CREATE TABLE "Odd shop".events (at date NOT NULL, n integer) PARTITION BY RANGE (at);
+CREATE TABLE "Odd shop".events_2026 PARTITION OF "Odd shop".events
+    FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+INSERT INTO "Odd shop".events SELECT '2026-02-03', n FROM generate_series(1, 300) n;
+CREATE VIEW "Odd shop".red AS SELECT id FROM "Odd shop".orders WHERE colour = 'red';
+CREATE MATERIALIZED VIEW "Odd shop".counted AS SELECT count(*) AS n FROM "Odd shop".orders;
+ALTER TABLE "Odd shop".orders ENABLE ROW LEVEL SECURITY;
+CREATE POLICY all_of_them ON "Odd shop".orders USING (true);
+COMMENT ON TABLE "Odd shop".orders IS 'What was ordered';
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(server: Server) -> Iterator[str]:
+    """The name of a database with modules and rows in it, to copy."""
+    with new_database(server) as made:
+        migrate.apply_unproven(
+            registry.load(("auth", "credits")), owner_url=made.owner_url, app_url=made.app_url
+        )
+        with psycopg.connect(made.owner_url) as owner:
+            owner.execute(ROWS.encode())
+            owner.execute(
+                "INSERT INTO auth.users (id, email)"
+                " SELECT gen_random_uuid(), n || '@example.com' FROM generate_series(1, 20) n"
+            )
+        yield made.name
+
+
+@pytest.fixture
+def place(server: Server, filled: str, database: TestDatabase) -> TestDatabase:
+    """A copy of it, of the test's own."""
+    owner, app, _ = database.roles
+    for statement in (
+        "DROP DATABASE {name}",
+        "CREATE DATABASE {name} TEMPLATE {filled} OWNER {owner}",
+        "REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE {name} TO {app}",
+    ):
+        with psycopg.connect(server.url("admin"), autocommit=True) as admin:
+            names = {"name": database.name, "filled": filled, "owner": owner, "app": app}
+            admin.execute(
+                sql.SQL(statement).format(**{k: sql.Identifier(v) for k, v in names.items()})
+            )
+    return database
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    return tmp_path / "kept" / "backups"
+
+
+@pytest.fixture
+def into(database: TestDatabase) -> Iterator[str]:
+    """A name for a database to restore into, which is dropped afterwards."""
+    name = f"back{os.getpid()}_{next(_numbers)}"
+    yield name
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+
+@pytest.fixture
+def time() -> Iterator[list[datetime]]:
+    """A clock that shows the last of these."""
+    shown = [datetime(2026, 7, 1, 12, tzinfo=UTC)]
+    clock.freeze(lambda: shown[-1])
+    yield shown
+    clock.freeze(None)
+
+
+def databases(place: TestDatabase) -> set[str]:
+    with psycopg.connect(place.admin_url) as admin:
+        return {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
+
+
+def ask(place: TestDatabase, query: str, name: str | None = None) -> Any:
+    with psycopg.connect(place.admin_url, **({"dbname": name} if name else {})) as admin:
+        row = admin.execute(query.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    found = bytearray(path.read_bytes())
+    found[len(found) // 2] ^= 1
+    path.write_bytes(found)
+
+
+def remade(made: Backup, **changes: Any) -> Backup:
+    """The same backup with another manifest and hashes that agree with it."""
+    files = [each for each in saved_files(made.folder) if "manifest" not in each.path]
+    changed = msgspec.structs.replace(made.manifest, files=tuple(files), **changes)
+    for name in (manifest_file.MANIFEST, manifest_file.SEAL):
+        (made.folder / name).unlink()
+    manifest_file.write(made.folder, changed)
+    return Backup(made.folder, changed)
+
+
+def at(url: str, name: str) -> str:
+    """The address of another database of the same server."""
+    return make_conninfo(url, dbname=name)
