@@ -73,7 +73,7 @@ def test_a_table_holds_its_columns_keys_indexes_and_triggers(database: TestDatab
         ("gross", "numeric", True),
     ]
     number, _, price, _, gross = items.columns
-    assert (number.identity, price.default, gross.generated) == ("always", "0", True)
+    assert (number.identity, price.default, gross.generated) == ("always", "0", "stored")
     assert items.primary_key == ("number",)
     (reference,) = items.foreign_keys
     assert reference.references == Reference("shop", "shelves", ("id",))

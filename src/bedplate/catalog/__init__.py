@@ -5,16 +5,29 @@ from __future__ import annotations
 from bedplate.catalog.client_tools import Tools, tools
 from bedplate.catalog.connection import Connection, connect
 from bedplate.catalog.content import Content, content, contents
+from bedplate.catalog.definitions import Definition, definitions
 from bedplate.catalog.difference import Change, difference
 from bedplate.catalog.fingerprint import canonical, fingerprint
 from bedplate.catalog.objects import (
+    Attribute,
     Column,
+    CompositeType,
     Constraint,
+    DefaultPrivileges,
+    Domain,
+    DomainCheck,
     EnumType,
+    Extension,
     Function,
+    Grant,
     Index,
+    OtherObject,
+    Policy,
     Reference,
+    Rule,
     Schema,
+    Sequence,
+    SequenceOptions,
     Snapshot,
     Table,
     Trigger,
@@ -24,17 +37,30 @@ from bedplate.catalog.schemas import has_rows, user_schemas
 from bedplate.catalog.versions import LineVersion, read_versions
 
 __all__ = [
+    "Attribute",
     "Change",
     "Column",
+    "CompositeType",
     "Connection",
     "Constraint",
     "Content",
+    "DefaultPrivileges",
+    "Definition",
+    "Domain",
+    "DomainCheck",
     "EnumType",
+    "Extension",
     "Function",
+    "Grant",
     "Index",
     "LineVersion",
+    "OtherObject",
+    "Policy",
     "Reference",
+    "Rule",
     "Schema",
+    "Sequence",
+    "SequenceOptions",
     "Snapshot",
     "Table",
     "Tools",
@@ -43,6 +69,7 @@ __all__ = [
     "connect",
     "content",
     "contents",
+    "definitions",
     "difference",
     "fingerprint",
     "has_rows",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from bedplate.catalog.objects import Column, Schema, Snapshot, Table
+from bedplate.catalog.objects import Grant, Index, Schema, Snapshot, Table, Trigger
 
 Path = tuple[str, ...]
 Key = tuple[str, Path]
 HAS_INDEX = ("primary key", "unique", "exclusion")
+VIEWS = ("view", "materialized view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,29 @@ class Definition:
         return self.path, self.kind, self.about
 
 
-def definitions(snapshot: Snapshot) -> tuple[Definition, ...]:
+class _Owned(Protocol):
+    """What every object of a schema has."""
+
+    @property
+    def comment(self) -> str | None: ...
+    @property
+    def grants(self) -> tuple[Grant, ...]: ...
+    @property
+    def owner(self) -> str: ...
+
+
+def definitions(snapshot: Snapshot, *, owners: bool = False) -> tuple[Definition, ...]:
     """Return every object of a snapshot, sorted by its name; parts follow their whole.
 
     The order of columns is left out: what was dropped and made again stands last, and no statement
-    that names its columns can tell.
+    that names its columns can tell. What a partition has from its parent is told by the parent.
     """
-    found = [each for schema in snapshot.schemas for each in _schema(schema)]
+    found = [*_database(snapshot)]
+    tables = {table.full_name: table for table in snapshot.tables}
+    for schema in snapshot.schemas:
+        found += _schema(schema, owners)
+        for table in schema.tables:
+            found += _table(table, tables.get(table.partition_of or ""), owners)
     return tuple(sorted(found, key=_order))
 
 
@@ -53,63 +71,123 @@ def _order(definition: Definition) -> tuple[Path, str, bool, str, Path, str]:
     return path, kind, is_part, definition.kind, definition.path, definition.about
 
 
-def _schema(schema: Schema) -> Iterator[Definition]:
+def _database(snapshot: Snapshot) -> Iterator[Definition]:
+    for each in snapshot.extensions:
+        key: Key = ("extension", (each.name,))
+        yield Definition(*key, f"VERSION {each.version} SCHEMA {each.schema}")
+        yield from _notes(key, key, each.comment)
+    for privileges in snapshot.default_privileges:
+        where = f" in {privileges.schema}" if privileges.schema else ""
+        name = f"{privileges.sort} of {privileges.role}{where}"
+        yield Definition("default privileges", (name,), _granted(privileges.grants))
+    for other in snapshot.others:
+        key = (other.kind, (other.name,))
+        yield Definition(*key, other.definition)
+        yield from _notes(key, key, other.comment)
+
+
+def _schema(schema: Schema, owners: bool) -> Iterator[Definition]:
     here = (schema.name,)
-    whole: Key = ("schema", here)
-    yield Definition(*whole, "")
-    yield from _comment(whole, schema.comment, whole)
-    for table in schema.tables:
-        yield from _table(table)
-    for enum in schema.enums:
-        whole = ("enum", (*here, enum.name))
-        yield Definition(*whole, ", ".join(map(_literal, enum.labels)))
-        yield from _comment(whole, enum.comment, whole)
-    for function in schema.functions:
-        whole = ("function", (*here, f"{function.name}({function.arguments})"))
-        yield Definition(*whole, function.definition)
-        yield from _comment(whole, function.comment, whole)
+    wholes: list[tuple[str, Path, str, _Owned]] = [
+        ("schema", here, "", schema),
+        *(("enum", (*here, each.name), each.definition, each) for each in schema.enums),
+        *(("domain", (*here, each.name), each.definition, each) for each in schema.domains),
+        *(
+            ("composite type", (*here, each.name), each.definition, each)
+            for each in schema.composites
+        ),
+        *(("sequence", (*here, each.name), each.definition, each) for each in schema.sequences),
+        *(
+            (each.kind, (*here, f"{each.name}({each.signature})"), each.definition, each)
+            for each in schema.functions
+        ),
+    ]
+    for kind, path, text, each in wholes:
+        yield Definition(kind, path, text)
+        yield from _notes((kind, path), (kind, path), each.comment, each.grants)
+        if owners:
+            yield Definition("owner", path, each.owner, (kind, path), about=kind)
+    for other in schema.others:
+        key = (other.kind, (*here, other.name))
+        yield Definition(*key, other.definition)
+        yield from _notes(key, key, other.comment)
 
 
-def _table(table: Table) -> Iterator[Definition]:
+def _table(table: Table, parent: Table | None, owners: bool) -> Iterator[Definition]:
     path = (table.schema, table.name)
     whole: Key = (table.kind, path)
-    yield Definition(*whole, "")
-    yield from _comment(whole, table.comment, whole)
+    yield Definition(*whole, table.definition)
+    yield from _notes(whole, whole, table.comment, table.grants)
+    if owners:
+        yield Definition("owner", path, table.owner, whole, about=table.kind)
     if table.partition_of:
-        yield Definition("partition", path, f"PARTITION OF {table.partition_of}", whole)
-    for column in table.columns:
-        part = ("column", (*path, column.name))
-        yield Definition(*part, _column(column), whole)
-        yield from _comment(part, column.comment, whole)
+        text = f"PARTITION OF {table.partition_of} {table.bound}"
+        yield Definition("partition", path, text, whole)
+    if table.row_security:
+        yield Definition("row-level security", path, table.row_security, whole)
+    yield from _columns(table, parent, whole)
     made = {rule.name for rule in table.constraints if rule.kind in HAS_INDEX}
     for rule in table.constraints:
-        kind = rule.kind if rule.kind.endswith(" key") else f"{rule.kind} constraint"
-        yield Definition(kind, (*path, rule.name), rule.definition, whole)
+        part = (_constraint_kind(rule.kind), (*path, rule.name))
+        if not rule.inherited:
+            yield Definition(*part, rule.definition, whole)
+        yield from _notes(part, whole, rule.comment)
     for index in table.indexes:
-        if index.name not in made:
-            yield Definition("index", (*path, index.name), index.definition, whole)
+        part = ("index", (*path, index.name))
+        # The index of a constraint is told by the constraint.
+        if not index.valid or not (index.inherited or index.name in made):
+            yield Definition(*part, _index(index), whole)
+        yield from _notes(part, whole, index.comment)
     for trigger in table.triggers:
-        yield Definition("trigger", (*path, trigger.name), trigger.definition, whole)
+        part = ("trigger", (*path, trigger.name))
+        if not trigger.inherited or trigger.firing != "enabled":
+            yield Definition(*part, _firing(trigger), whole)
+        yield from _notes(part, whole, trigger.comment)
+    for rewrite in table.rules:
+        part = ("rule", (*path, rewrite.name))
+        state = "" if rewrite.firing == "enabled" else f" ({rewrite.firing})"
+        yield Definition(*part, rewrite.definition + state, whole)
+        yield from _notes(part, whole, rewrite.comment)
+    for policy in table.policies:
+        part = ("policy", (*path, policy.name))
+        yield Definition(*part, policy.definition, whole)
+        yield from _notes(part, whole, policy.comment)
 
 
-def _column(column: Column) -> str:
-    words = [column.type]
-    if column.identity:
-        words.append(f"GENERATED {column.identity.upper()} AS IDENTITY")
-    elif column.generated:
-        words.append(f"GENERATED ALWAYS AS ({column.default}) STORED")
-    elif column.default is not None:
-        words.append(f"DEFAULT {column.default}")
-    if not column.nullable:
-        words.append("NOT NULL")
-    return " ".join(words)
+def _columns(table: Table, parent: Table | None, whole: Key) -> Iterator[Definition]:
+    inherited = {each.name: each.definition for each in parent.columns} if parent else {}
+    for column in table.columns:
+        part = ("column", (table.schema, table.name, column.name))
+        text = column.definition
+        # A view's columns are told by its query, but for a default.
+        is_told = table.kind in VIEWS and column.default is None
+        if not is_told and inherited.get(column.name) != text:
+            yield Definition(*part, text, whole)
+        yield from _notes(part, whole, column.comment, column.grants)
 
 
-def _comment(of: Key, comment: str | None, whole: Key) -> Iterator[Definition]:
+def _constraint_kind(kind: str) -> str:
+    return kind if kind.endswith(" key") else f"{kind} constraint"
+
+
+def _index(index: Index) -> str:
+    return index.definition + ("" if index.valid else " (invalid)")
+
+
+def _firing(trigger: Trigger) -> str:
+    return trigger.definition + ("" if trigger.firing == "enabled" else f" ({trigger.firing})")
+
+
+def _notes(
+    of: Key, whole: Key, comment: str | None, grants: Iterable[Grant] = ()
+) -> Iterator[Definition]:
+    kind, path = of
     if comment is not None:
-        kind, path = of
-        yield Definition("comment", path, _literal(comment), whole, about=kind)
+        text = "'" + comment.replace("'", "''") + "'"
+        yield Definition("comment", path, text, whole, about=kind)
+    if grants:
+        yield Definition("grant", path, _granted(grants), whole, about=kind)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _granted(grants: Iterable[Grant]) -> str:
+    return ", ".join(grant.text for grant in grants)

@@ -3,127 +3,217 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
-from bedplate.catalog import queries
+from bedplate.catalog import objects, queries
 from bedplate.catalog.connection import Connection
 from bedplate.catalog.objects import (
+    Attribute,
     Column,
+    CompositeType,
     Constraint,
-    ConstraintKind,
+    DefaultPrivileges,
+    Domain,
+    DomainCheck,
     EnumType,
+    Extension,
     Function,
+    Grant,
     Index,
+    OtherObject,
+    Policy,
     Reference,
+    Rule,
     Schema,
+    SequenceOptions,
     Snapshot,
     Table,
-    TableKind,
     Trigger,
 )
 from bedplate.catalog.pinned import pinned
 
-TABLE_KINDS: dict[str, TableKind] = {
-    "r": "table",
-    "p": "partitioned table",
-    "v": "view",
-    "m": "materialized view",
-    "f": "foreign table",
-}
-CONSTRAINT_KINDS: dict[str, ConstraintKind] = {
-    "p": "primary key",
-    "u": "unique",
-    "f": "foreign key",
-    "c": "check",
-    "x": "exclusion",
-}
-
 Row = tuple[Any, ...]
+Made = TypeVar("Made")
+Groups = defaultdict[Any, list[Row]]
 
 
 def read(connection: Connection, schemas: Sequence[str]) -> Snapshot:
-    """Read the schemas that exist of those named, in eight statements and no lock.
+    """Read the schemas that exist of those named, and what lies in none, in 20 statements.
 
-    Inside a transaction of the caller's the snapshot shows its uncommitted changes too.
+    No lock outlives it. Inside a transaction of the caller's the snapshot shows its uncommitted
+    changes too.
     """
     with pinned(connection):
-        return _read(connection, list(schemas))
+        return _Reading(connection, list(schemas)).snapshot()
 
 
-def _read(connection: Connection, names: list[str]) -> Snapshot:
-    def rows(query: str) -> list[Row]:
-        return connection.execute(query.encode(), [names]).fetchall()
+class _Reading:
+    """One reading: each question is put once, about all schemas."""
 
-    columns = _by_first(rows(queries.COLUMNS))
-    constraints = _by_first(rows(queries.CONSTRAINTS))
-    indexes = _by_first(rows(queries.INDEXES))
-    triggers = _by_first(rows(queries.TRIGGERS))
-    tables: defaultdict[str, list[Table]] = defaultdict(list)
-    for oid, schema, name, kind, comment, parent in rows(queries.TABLES):
-        table = Table(
-            schema=schema,
-            name=name,
-            kind=TABLE_KINDS[kind],
-            comment=comment,
-            partition_of=parent,
-            columns=tuple(map(_column, columns[oid])),
-            constraints=tuple(map(_constraint, constraints[oid])),
-            indexes=tuple(map(_index, indexes[oid])),
-            triggers=tuple(Trigger(*row) for row in triggers[oid]),
-        )
-        tables[schema].append(table)
-    enums = _by_first(rows(queries.ENUMS))
-    functions = _by_first(rows(queries.FUNCTIONS))
-    return Snapshot(
-        tuple(
+    def __init__(self, connection: Connection, names: list[str]) -> None:
+        self._connection = connection
+        self._names = names
+        self._grants: defaultdict[Row, list[Grant]] = defaultdict(list)
+        for sort, oid, part, role, privileges, grantable, revoked in self._grant_rows():
+            grant = Grant(role, tuple(privileges), grantable, revoked)
+            self._grants[sort, oid, part].append(grant)
+        self._columns = _by_first(self._rows(queries.COLUMNS))
+        self._counters: dict[Row, SequenceOptions] = {}
+        self._sequences: defaultdict[str, list[objects.Sequence]] = defaultdict(list)
+        self._read_sequences()
+
+    def snapshot(self) -> Snapshot:
+        tables = self._tables()
+        enums, domains = self._enums(), self._domains()
+        composites, functions = self._composites(), self._functions()
+        others = _by_first(self._rows(queries.IN_SCHEMAS))
+        schemas = tuple(
             Schema(
                 name=name,
                 comment=comment,
                 tables=tuple(tables[name]),
-                enums=tuple(
-                    EnumType(enum, tuple(labels), note) for enum, labels, note in enums[name]
-                ),
-                functions=tuple(Function(*row) for row in functions[name]),
+                enums=tuple(enums[name]),
+                functions=tuple(functions[name]),
+                owner=owner,
+                domains=tuple(domains[name]),
+                composites=tuple(composites[name]),
+                sequences=tuple(self._sequences[name]),
+                others=tuple(OtherObject(*row) for row in others[name]),
+                grants=self._granted("schema", oid),
             )
-            for name, comment in rows(queries.SCHEMAS)
+            for oid, name, comment, owner in self._rows(queries.SCHEMAS)
         )
-    )
+        return Snapshot(
+            schemas,
+            extensions=tuple(Extension(*row) for row in self._all(queries.EXTENSIONS)),
+            default_privileges=tuple(
+                DefaultPrivileges(role, schema, sort, self._granted("default", oid))
+                for oid, role, schema, sort in self._rows(queries.DEFAULT_PRIVILEGES)
+            ),
+            others=tuple(OtherObject(*row) for row in self._all(queries.IN_NO_SCHEMA)),
+        )
+
+    def _rows(self, query: str) -> list[Row]:
+        return self._connection.execute(query.encode(), [self._names]).fetchall()
+
+    def _all(self, query: str) -> list[Row]:
+        return self._connection.execute(query.encode()).fetchall()
+
+    def _grant_rows(self) -> list[Row]:
+        names = {"schemas": self._names}
+        return self._connection.execute(queries.GRANTS.encode(), names).fetchall()
+
+    def _granted(self, sort: str, oid: int, part: int = 0) -> tuple[Grant, ...]:
+        return tuple(self._grants.get((sort, oid, part), ()))
+
+    def _read_sequences(self) -> None:
+        for schema, oid, table, column, *rest in self._rows(queries.SEQUENCES):
+            options = SequenceOptions(*rest[:7])
+            if table is not None:
+                self._counters[table, column] = options
+                continue
+            grants = self._granted("relation", oid)
+            self._sequences[schema].append(
+                _made(objects.Sequence, rest[7:], options=options, grants=grants)
+            )
+
+    def _tables(self) -> defaultdict[str, list[Table]]:
+        constraints = _by_first(self._rows(queries.CONSTRAINTS))
+        indexes = _by_first(self._rows(queries.INDEXES))
+        triggers = _by_first(self._rows(queries.TRIGGERS))
+        rules = _by_first(self._rows(queries.RULES))
+        policies = _by_first(self._rows(queries.POLICIES))
+        tables: defaultdict[str, list[Table]] = defaultdict(list)
+        for oid, schema, name, kind, comment, owner, parent, *rest in self._rows(queries.TABLES):
+            bound, key, inherits, query, unlogged, options, settings, row_security = rest
+            table = Table(
+                schema=schema,
+                name=name,
+                kind=kind,
+                comment=comment,
+                partition_of=parent,
+                columns=tuple(self._column(oid, row) for row in self._columns[oid]),
+                constraints=tuple(map(_constraint, constraints[oid])),
+                indexes=tuple(_made(Index, row) for row in indexes[oid]),
+                triggers=tuple(Trigger(*row) for row in triggers[oid]),
+                owner=owner,
+                bound=bound,
+                partition_key=key,
+                inherits=tuple(inherits),
+                query=query,
+                unlogged=unlogged,
+                options=tuple(options),
+                settings=tuple(settings),
+                row_security=row_security,
+                rules=tuple(Rule(*row) for row in rules[oid]),
+                policies=tuple(_made(Policy, row) for row in policies[oid]),
+                grants=self._granted("relation", oid),
+            )
+            tables[schema].append(table)
+        return tables
+
+    def _column(self, table: int, row: Row) -> Column:
+        number, *values = row
+        return _made(
+            Column,
+            values,
+            counter=self._counters.get((table, number)),
+            grants=self._granted("relation", table, number),
+        )
+
+    def _enums(self) -> defaultdict[str, list[EnumType]]:
+        found: defaultdict[str, list[EnumType]] = defaultdict(list)
+        for schema, oid, *rest in self._rows(queries.ENUMS):
+            found[schema].append(_made(EnumType, rest, grants=self._granted("type", oid)))
+        return found
+
+    def _domains(self) -> defaultdict[str, list[Domain]]:
+        checks = _by_first(self._rows(queries.DOMAIN_CHECKS))
+        found: defaultdict[str, list[Domain]] = defaultdict(list)
+        for schema, oid, *rest in self._rows(queries.DOMAINS):
+            rules = tuple(DomainCheck(*row) for row in checks[oid])
+            grants = self._granted("type", oid)
+            found[schema].append(_made(Domain, rest, checks=rules, grants=grants))
+        return found
+
+    def _composites(self) -> defaultdict[str, list[CompositeType]]:
+        found: defaultdict[str, list[CompositeType]] = defaultdict(list)
+        for schema, oid, relation, *rest in self._rows(queries.COMPOSITES):
+            fields = (self._column(relation, row) for row in self._columns[relation])
+            attributes = tuple(Attribute(each.name, each.type, each.collation) for each in fields)
+            grants = self._granted("type", oid)
+            found[schema].append(_made(CompositeType, rest, attributes=attributes, grants=grants))
+        return found
+
+    def _functions(self) -> defaultdict[str, list[Function]]:
+        found: defaultdict[str, list[Function]] = defaultdict(list)
+        for schema, oid, *rest in self._rows(queries.FUNCTIONS):
+            found[schema].append(_made(Function, rest, grants=self._granted("function", oid)))
+        return found
 
 
-def _by_first(rows: list[Row]) -> defaultdict[Any, list[Row]]:
+def _by_first(rows: list[Row]) -> Groups:
     """Group rows by their first value, which is left out of them."""
-    groups: defaultdict[Any, list[Row]] = defaultdict(list)
+    groups: Groups = defaultdict(list)
     for first, *rest in rows:
         groups[first].append(tuple(rest))
     return groups
 
 
-def _column(row: Row) -> Column:
-    name, kind, nullable, default, identity, generated, comment = row
-    return Column(
-        name=name,
-        type=kind,
-        nullable=nullable,
-        default=default,
-        identity="always" if identity == "a" else "by default" if identity == "d" else "",
-        generated=generated,
-        comment=comment,
-    )
+def _made(kind: Callable[..., Made], row: Iterable[Any], **more: Any) -> Made:
+    """Make an object whose fields come in the query's order, its arrays as tuples."""
+    return kind(*map(_frozen, row), **more)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        items: list[Any] = value
+        return tuple(items)
+    return value
 
 
 def _constraint(row: Row) -> Constraint:
-    name, kind, columns, definition, far_schema, far_table, far_columns = row
-    is_reference = kind == "f"
-    return Constraint(
-        name=name,
-        kind=CONSTRAINT_KINDS[kind],
-        columns=tuple(columns),
-        definition=definition,
-        references=Reference(far_schema, far_table, tuple(far_columns)) if is_reference else None,
-    )
-
-
-def _index(row: Row) -> Index:
-    name, keys, unique, primary, valid, predicate, definition = row
-    return Index(name, tuple(keys), unique, primary, valid, predicate, definition)
+    *values, far_schema, far_table, far_columns = row
+    reference = Reference(far_schema, far_table, tuple(far_columns)) if far_table else None
+    return _made(Constraint, values, references=reference)
