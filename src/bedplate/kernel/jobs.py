@@ -59,7 +59,7 @@ class StoredJob(Leased, Model):
     __tablename__ = "jobs"
     __table_args__ = ({"schema": "bedplate", "comment": "Work for later, and what became of it."},)
 
-    kind: Mapped[str]
+    kind: Mapped[str] = mapped_column(Text)
     payload: Mapped[Any] = mapped_column(document())
     progress: Mapped[int | None] = mapped_column(SmallInteger, init=False, default=None)
     created_at: Mapped[datetime] = mapped_column(

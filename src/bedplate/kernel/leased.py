@@ -62,19 +62,27 @@ class Leased(Identified, kw_only=True, repr=False, eq=False):
     of their ids; of rows with one `unique_key` there is one that waits or runs.
     """
 
-    state: Mapped[str] = mapped_column(init=False, sort_order=800, server_default="PENDING")
-    priority: Mapped[int] = mapped_column(sa.SmallInteger, sort_order=801, default=0)
-    run_at: Mapped[datetime] = mapped_column(moment(), sort_order=802, default_factory=clock.now)
+    state: Mapped[str] = mapped_column(
+        sa.Text, init=False, sort_order=800, server_default="PENDING"
+    )
+    priority: Mapped[int] = mapped_column(
+        sa.SmallInteger, sort_order=801, default=0, server_default=sa.text("0")
+    )
+    run_at: Mapped[datetime] = mapped_column(
+        moment(), sort_order=802, default_factory=clock.now, server_default=clock.sql_now()
+    )
     attempts: Mapped[int] = mapped_column(
-        sa.SmallInteger, init=False, sort_order=803, server_default="0"
+        sa.SmallInteger, init=False, sort_order=803, server_default=sa.text("0")
     )
-    max_attempts: Mapped[int] = mapped_column(sa.SmallInteger, sort_order=804, default=10)
-    serial_key: Mapped[str | None] = mapped_column(sort_order=805, default=None)
-    unique_key: Mapped[str | None] = mapped_column(sort_order=806, default=None)
+    max_attempts: Mapped[int] = mapped_column(
+        sa.SmallInteger, sort_order=804, default=10, server_default=sa.text("10")
+    )
+    serial_key: Mapped[str | None] = mapped_column(sa.Text, sort_order=805, default=None)
+    unique_key: Mapped[str | None] = mapped_column(sa.Text, sort_order=806, default=None)
     epoch: Mapped[int] = mapped_column(
-        sa.BigInteger, init=False, sort_order=807, server_default="0"
+        sa.BigInteger, init=False, sort_order=807, server_default=sa.text("0")
     )
-    holder: Mapped[str | None] = mapped_column(init=False, sort_order=808, default=None)
+    holder: Mapped[str | None] = mapped_column(sa.Text, init=False, sort_order=808, default=None)
     expires_at: Mapped[datetime | None] = mapped_column(
         moment(), init=False, sort_order=809, default=None
     )
