@@ -172,6 +172,8 @@ class _Rehearsal:
                 self._before = read_state(connection, self._lines)
 
     def _compare_with_models(self, ground: Ground, up: Snapshot) -> None:
+        if not any(manifest.models for manifest in self._target.registry.ordered):
+            return
         models = from_models(self._target, ground)
         found = disagreements(models, up)
         if not found:

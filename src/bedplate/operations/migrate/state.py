@@ -18,7 +18,8 @@ from bedplate.catalog import (
 from bedplate.kernel.lines import KERNEL_LINE, VERSION_TABLE, Line
 
 # Made and kept by the runner, not by a line: see `books` and `audit_view`.
-BOOKS = ("receipts", "journal", "backfills", "audit_log")
+BOOKS = ("receipts", "journal", "backfills", "before_images", "audit_log")
+KEEPER = "refuse_in_books"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,16 @@ def holds_rows(connection: Connection, lines: Sequence[Line]) -> bool:
 
 
 def without_books(snapshot: Snapshot, lines: Sequence[Line]) -> Snapshot:
-    """Leave the runner's own tables out, and a schema that holds nothing else."""
+    """Leave the runner's own tables out, and the function that keeps them append-only."""
     own = own_tables(lines)
-    kept = (
-        replace(schema, tables=tuple(each for each in schema.tables if each.full_name not in own))
+    kept = [
+        replace(
+            schema,
+            tables=tuple(each for each in schema.tables if each.full_name not in own),
+            functions=tuple(each for each in schema.functions if each.name != KEEPER),
+        )
         for schema in snapshot.schemas
-    )
+    ]
     return replace(snapshot, schemas=tuple(kept))
 
 
