@@ -41,19 +41,20 @@ class Change:
         return f"{said}: {self.before or 'nothing'} became {self.after or 'nothing'}"
 
 
-def difference(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
+def difference(before: Snapshot, after: Snapshot, *, owners: bool = False) -> tuple[Change, ...]:
     """Return every object that only one of the snapshots has or that differs, sorted by name.
 
-    Nothing is returned exactly when the fingerprints are equal.
+    Nothing is returned exactly when the fingerprints are equal. Who owns what counts where `owners`
+    are asked for.
     """
-    return tuple(_changes(_Side(before), _Side(after)))
+    return tuple(_changes(_Side(before, owners), _Side(after, owners)))
 
 
 class _Side:
     """One snapshot's definitions, by what tells them apart."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        found = definitions(snapshot)
+    def __init__(self, snapshot: Snapshot, owners: bool) -> None:
+        found = definitions(snapshot, owners=owners)
         self.objects = {each.place: each for each in found}
         self.wholes = {each.key for each in found if each.whole is None}
         self._parts: defaultdict[Key, list[Definition]] = defaultdict(list)

@@ -9,17 +9,18 @@ from bedplate.catalog.definitions import Definition, definitions
 from bedplate.catalog.objects import Snapshot
 
 
-def canonical(snapshot: Snapshot) -> str:
+def canonical(snapshot: Snapshot, *, owners: bool = False) -> str:
     """Return one block for each object, its parts indented below it, sorted by name.
 
-    It depends on neither oids, times, owners, passwords nor the session that read it.
+    It depends on neither oids, times, passwords nor the session that read it; on who owns what
+    only where `owners` are asked for.
     """
-    return as_text(definitions(snapshot))
+    return as_text(definitions(snapshot, owners=owners))
 
 
-def fingerprint(snapshot: Snapshot) -> str:
+def fingerprint(snapshot: Snapshot, *, owners: bool = False) -> str:
     """Return the SHA-256 of the canonical text, in hexadecimal digits."""
-    return hashlib.sha256(canonical(snapshot).encode()).hexdigest()
+    return hashlib.sha256(canonical(snapshot, owners=owners).encode()).hexdigest()
 
 
 def as_text(found: Iterable[Definition]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from bedplate.catalog import objects, queries
 from bedplate.catalog.connection import Connection
@@ -207,10 +207,7 @@ def _made(kind: Callable[..., Made], row: Iterable[Any], **more: Any) -> Made:
 
 
 def _frozen(value: Any) -> Any:
-    if isinstance(value, list):
-        items: list[Any] = value
-        return tuple(items)
-    return value
+    return tuple(cast("Sequence[Any]", value)) if isinstance(value, list) else value
 
 
 def _constraint(row: Row) -> Constraint:

@@ -12,7 +12,7 @@ WITH held AS (
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY (%(schemas)s) AND c.relacl IS NOT NULL
     UNION ALL
-    SELECT 'relation', a.attrelid, a.attnum, a.attacl, '{}'
+    SELECT 'relation', a.attrelid, a.attnum, a.attacl, NULL
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = ANY (%(schemas)s) AND a.attacl IS NOT NULL
@@ -29,7 +29,7 @@ WITH held AS (
     FROM pg_catalog.pg_namespace n
     WHERE n.nspname = ANY (%(schemas)s) AND n.nspacl IS NOT NULL
     UNION ALL
-    SELECT 'default', d.oid, 0, d.defaclacl, CASE WHEN d.defaclnamespace <> 0 THEN '{}' ELSE
+    SELECT 'default', d.oid, 0, d.defaclacl, CASE WHEN d.defaclnamespace = 0 THEN
            pg_catalog.acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END,
                                  d.defaclrole) END
     FROM pg_catalog.pg_default_acl d
