@@ -17,7 +17,7 @@ from psycopg import sql
 from sqlalchemy.types import TypeEngine
 
 from bedplate.kernel.bindings import Binding
-from bedplate.kernel.errors import OutdatedLine, RegistryError, UsageError
+from bedplate.kernel.errors import MigrationFailed, OutdatedLine, RegistryError, UsageError
 from bedplate.kernel.model import mapper_of, table_name
 from bedplate.kernel.module import ModuleManifest
 from bedplate.kernel.types import KEY_TYPES
@@ -83,13 +83,26 @@ def homes_of(manifests: Iterable[ModuleManifest]) -> dict[str, str]:
     }
 
 
+Place = tuple[str, str]
+"""What an object is and its full name: ("index", "shop.items.ix_items_price")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """One object that a database had otherwise than its line makes it; None: not at all."""
+
+    place: Place
+    found: str | None
+    made: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineContext:
     """What the project fixes and a revision may need.
 
-    `homes` maps the name of each table that may be adopted to the key of our own (users to
-    auth.users.id). `app`, `reader` and `guarded` are None where no such role exists
-    apart from the owner.
+    `definitions` reads those of the schema as it is now. `homes` maps the name of each table that
+    may be adopted to the key of our own (users to auth.users.id). `app`, `reader` and `guarded`
+    are None where no such role exists apart from the owner.
     """
 
     schema: str
@@ -99,6 +112,7 @@ class LineContext:
     app: str | None = None
     reader: str | None = None
     guarded: str | None = None
+    definitions: Callable[[], Mapping[Place, str]] = dict
 
 
 _current: ContextVar[LineContext] = ContextVar("bedplate_line")
@@ -125,6 +139,25 @@ def current() -> LineContext:
 def is_bound(name: str) -> bool:
     """Tell whether the project adopts a host's table under this name (users)."""
     return name in current().bindings
+
+
+def drifted(*drift: Drifted) -> bool:
+    """Tell whether a repair has to run: every object is as it was found when it was drafted.
+
+    False where every one is as the line makes it. Raises MigrationFailed for anything in between:
+    then the repair would not lead to what the line makes.
+    """
+    now = current().definitions()
+    other = [each for each in drift if now.get(each.place) not in (each.found, each.made)]
+    is_found = [each for each in drift if now.get(each.place) == each.found]
+    if other or 0 < len(is_found) < len(drift):
+        names = ", ".join(" ".join(each.place) for each in other or is_found)
+        raise MigrationFailed(
+            f"The repair was drafted for another drift; it differs in: {names}.",
+            "Delete the repair's file if it was never applied, and draft it anew:"
+            " `bedplate migrate diff --repair`.",
+        )
+    return bool(is_found)
 
 
 def key_type(name: str) -> TypeEngine[Any]:
@@ -192,18 +225,27 @@ def _granted(place: sql.Identifier, privileges: tuple[str, ...], role: str) -> s
 
 
 def with_users(text: str) -> str:
-    """Fill in {user_key}, {users} and {users_table}, {users_id}: the key's type, and its place."""
-    binding = current().bindings.get("users")
-    table, _, key = users_reference().rpartition(".")
-    quoted = ".".join(sql.Identifier(part).as_string() for part in table.split("."))
-    names = {
-        "user_key": binding.key_type if binding else "uuid",
-        "users": f"{quoted} ({sql.Identifier(key).as_string()})",
-        "users_table": quoted,
-        "users_id": sql.Identifier(key).as_string(),
-    }
-    for name, value in names.items():
-        text = text.replace("{" + name + "}", value)
+    """Fill in the places of tables that may be adopted: {users} is `schema.table (key)`.
+
+    {users_table} and {users_id} are its parts, {users_key} (or {user_key}) the key's type; so for
+    every other such table of the enabled modules.
+    """
+    context = current()
+    for name in context.homes.keys() | context.bindings.keys():
+        table, _, key = reference(name).rpartition(".")
+        quoted = ".".join(sql.Identifier(part).as_string() for part in table.split("."))
+        column = sql.Identifier(key).as_string()
+        binding = context.bindings.get(name)
+        places = {
+            "": f"{quoted} ({column})",
+            "_table": quoted,
+            "_id": column,
+            "_key": binding.key_type if binding else "uuid",
+        }
+        for part, value in places.items():
+            text = text.replace("{" + name + part + "}", value)
+            if name == "users" and part == "_key":
+                text = text.replace("{user_key}", value)
     return text
 
 
