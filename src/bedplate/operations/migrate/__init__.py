@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from bedplate.operations.migrate.apply import OnNote, Policy, apply
+from bedplate.operations.migrate.books import Chain, verified
+from bedplate.operations.migrate.draft import Draft, Question, Wish, make
+from bedplate.operations.migrate.plan import Plan, PlannedStep, plan
+from bedplate.operations.migrate.proof import Blocking, Proof, Rehearsed, proof_state
 from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
+from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.status import LineStatus, status
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
@@ -10,14 +16,31 @@ from bedplate.operations.migrate.undo import undo
 from bedplate.operations.migrate.unproven import apply_unproven
 
 __all__ = [
+    "Blocking",
+    "Chain",
+    "Draft",
     "HeldLock",
     "LineStatus",
+    "OnNote",
     "OnReceipt",
     "OnStep",
+    "Plan",
+    "PlannedStep",
+    "Policy",
+    "Proof",
+    "Question",
     "Receipt",
+    "Rehearsed",
     "Step",
     "Target",
+    "Wish",
+    "apply",
     "apply_unproven",
+    "make",
+    "plan",
+    "proof_state",
+    "prove",
     "status",
     "undo",
+    "verified",
 ]

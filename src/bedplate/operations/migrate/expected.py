@@ -26,7 +26,7 @@ def from_lines(target: Target, ground: Ground, then: Sequence[str] = ()) -> Snap
     Raises what apply_unproven raises, and RehearsalRefused where a host's tables cannot be copied.
     """
     with ground.empty() as copy:
-        _copy_host(target, copy)
+        copy_host(target, copy)
         apply_unproven(
             target.registry,
             owner_url=copy.owner_url,
@@ -46,7 +46,7 @@ def from_models(target: Target, ground: Ground) -> Snapshot:
     host's. A module without models has no schema in the answer.
     """
     with ground.empty() as copy:
-        _copy_host(target, copy)
+        copy_host(target, copy)
         apply_unproven(Registry(()), owner_url=copy.owner_url, app_url=copy.app_url)
         with connect(copy.owner_url, purpose=PURPOSE) as connection:
             create_models(connection, target)
@@ -131,7 +131,7 @@ class _ModelDialect(BoundDialect):
     type_compiler_cls = _ModelTypes
 
 
-def _copy_host(target: Target, copy: Copy) -> None:
+def copy_host(target: Target, copy: Copy) -> None:
     """Bring the host's tables, without their rows, where the project adopts any."""
     if not target.bindings:
         return

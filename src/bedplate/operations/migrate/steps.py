@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 
 from bedplate.catalog import Connection
 from bedplate.kernel.lines import LineContext
 from bedplate.operations.migrate import alembic_bridge, books, schemas, stepwise
 from bedplate.operations.migrate.failures import explained, is_lock_conflict
+from bedplate.operations.migrate.places import definitions_of
 from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
@@ -60,6 +62,7 @@ def _run_once(step: Step, surroundings: Surroundings, revision: Revision) -> Rec
             app=surroundings.app,
             reader=surroundings.reader,
             guarded=surroundings.guarded,
+            definitions=partial(definitions_of, raw, step.line.schema),
         )
         watch.begin(raw)
         alembic_bridge.run(transaction, step.line, step.revision, step.direction, context)

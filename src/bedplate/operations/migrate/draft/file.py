@@ -1,0 +1,135 @@
+"""A revision's file: its name, and its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bedplate.kernel.errors import FolderNotWritable, UsageError
+from bedplate.kernel.footprint import NOTHING, Footprint
+from bedplate.kernel.lines import Line
+
+SLUG_CHARACTERS_MAX = 50
+LINE_CHARACTERS = 96
+# A colon before a word would be a parameter to Alembic's execute; a % to the driver.
+_NOT_PLAIN = re.compile(r"(?<!:):\w|%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A revision before it is a file; `notes` explain what it cannot decide by itself.
+
+    `up` and `down` are statements; an entry that begins with `lines.` is a call of Python, and
+    one that begins with `#` a comment.
+    """
+
+    line: Line
+    name: str
+    message: str
+    up: tuple[str, ...]
+    down: tuple[str, ...]
+    touches: Footprint = NOTHING
+    notes: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the file goes."""
+        return self.line.folder / f"{self.name}.py"
+
+    @property
+    def text(self) -> str:
+        """The file's text."""
+        return _text(self)
+
+    def write(self) -> Path:
+        """Write the file, which must not be there; raises UsageError or FolderNotWritable."""
+        try:
+            with self.path.open("x", encoding="utf-8") as stream:
+                stream.write(self.text)
+        except FileExistsError:
+            raise UsageError(
+                f"{self.path} is there already.", "Choose another message; nothing was written."
+            ) from None
+        except OSError as error:
+            raise FolderNotWritable(
+                f"{self.path} cannot be written: {error.strerror}.", "Make the folder writable."
+            ) from None
+        return self.path
+
+
+def next_name(line: Line, message: str) -> str:
+    """Return the name of the line's next revision; raises UsageError for a message of no letter."""
+    slug = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")[:SLUG_CHARACTERS_MAX].strip("_")
+    if not slug:
+        raise UsageError(
+            f"The message {message!r} has no letter to name a file by.",
+            "Say what changes in a few words: -m 'items have a weight'.",
+        )
+    head = re.match(r"\d+", line.head or "0")
+    return f"{int(head[0] if head else 0) + 1:04d}_{slug}"
+
+
+def _text(draft: Draft) -> str:
+    body = [*draft.up, *draft.down]
+    head = [f'"""{_sentence(draft.message)}"""', "", "from __future__ import annotations", ""]
+    if any(_is_plain(entry) for entry in body):
+        head += ["from alembic import op", ""]
+    ours: list[str] = []
+    if any(not _is_plain(entry) and not entry.startswith("#") for entry in body):
+        ours.append("from bedplate.kernel import lines")
+    declared = _declared(draft.touches)
+    if declared:
+        ours.append("from bedplate.kernel.footprint import Footprint")
+    head += [*ours, ""] if ours else []
+    before = repr(draft.line.head).replace("'", '"')
+    head += [f'revision = "{draft.name}"', f"down_revision = {before}", *declared, "", ""]
+    up = ["def upgrade() -> None:", '    """Bring it about."""', *_body(draft.up), "", ""]
+    down = ["def downgrade() -> None:", '    """Take it back."""', *_body(draft.down), ""]
+    return "\n".join([*head, *up, *down])
+
+
+def _sentence(message: str) -> str:
+    said = " ".join(message.split()).replace('"', "'").replace("\\", "/")
+    said = said[:1].upper() + said[1:]
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def _declared(touches: Footprint) -> list[str]:
+    fields = [
+        f"    {name}=({', '.join(_quoted(each) for each in names)},),"
+        for name in ("rows", "rewritten", "shape", "behaviour")
+        if (names := list(getattr(touches, name)))
+    ]
+    return ["touches = Footprint(", *fields, ")"] if fields else []
+
+
+def _is_plain(entry: str) -> bool:
+    return not entry.startswith(("lines.", "#")) and not _NOT_PLAIN.search(entry)
+
+
+def _body(entries: Sequence[str]) -> list[str]:
+    """The body of a function; `pass` is not needed, for the docstring is one."""
+    found: list[str] = []
+    for entry in entries:
+        if entry.startswith(("lines.", "#")):
+            found += [f"    {line}" for line in entry.splitlines()]
+            continue
+        call = "op.execute" if _is_plain(entry) else "lines.current().execute"
+        found.append(_called(call, entry))
+    return found
+
+
+def _called(call: str, statement: str) -> str:
+    if "\n" not in statement:
+        short = f"    {call}({_quoted(statement)})"
+        if len(short) <= LINE_CHARACTERS:
+            return short
+    text = statement.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'    {call}(\n        """\n{text}\n"""\n    )'
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if '"' not in text or "'" in text else f"'{text}'"

@@ -1,0 +1,92 @@
+"""Statements drafted from two snapshots lead from the one to the other, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from bedplate.catalog import Connection, Snapshot, connect, difference, read
+from bedplate.kernel import registry
+from bedplate.operations import migrate
+from bedplate.operations.migrate.draft import statements
+from tests.databases import Server, TestDatabase, new_database
+from tests.operations.drifts import DRIFTS, SCHEMA, Drift
+
+OURS = ["auth", "credits"]
+
+
+def _run(connection: Connection, drafted: Sequence[str]) -> None:
+    with connection.transaction():
+        for statement in drafted:
+            connection.execute(statement.encode())
+
+
+def _told(before: Snapshot, after: Snapshot) -> list[str]:
+    return [change.sentence for change in difference(before, after)]
+
+
+@pytest.fixture(scope="module")
+def shop(server: Server) -> Iterator[Connection]:
+    """A connection inside of a transaction that ends with the module; each test has a savepoint."""
+    with (
+        new_database(server) as made,
+        connect(made.owner_url) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute(SCHEMA.encode())
+        yield connection
+
+
+@pytest.mark.parametrize("drift", DRIFTS, ids=lambda each: each.what)
+def test_every_class_of_object_is_changed_and_changed_back(shop: Connection, drift: Drift) -> None:
+    with shop.transaction(force_rollback=True):
+        before = read(shop, ["shop"])
+        shop.execute(drift.sql.encode())
+        after = read(shop, ["shop"])
+        assert drift.named in {change.name for change in difference(before, after)}
+        _run(shop, statements(after, before))
+        assert _told(before, read(shop, ["shop"])) == []
+        _run(shop, statements(before, after))
+        assert _told(after, read(shop, ["shop"])) == []
+
+
+def test_a_whole_schema_is_made_from_nothing_and_taken_away(database: TestDatabase) -> None:
+    with connect(database.owner_url, autocommit=True) as connection:
+        connection.execute(SCHEMA.encode())
+        full = read(connection, ["shop"])
+        connection.execute("DROP SCHEMA shop CASCADE")
+        connection.execute("CREATE SCHEMA shop; COMMENT ON SCHEMA shop IS 'A shop.'")
+        bare = read(connection, ["shop"])
+        _run(connection, statements(bare, full))
+        assert _told(full, read(connection, ["shop"])) == []
+        _run(connection, statements(full, bare))
+        assert _told(bare, read(connection, ["shop"])) == []
+
+
+def test_our_own_schemas_are_made_without_their_lines(
+    server: Server, database: TestDatabase
+) -> None:
+    with new_database(server) as other:
+        for place, names in ((database, OURS), (other, [])):
+            migrate.apply_unproven(
+                registry.load(names), owner_url=place.owner_url, app_url=place.app_url
+            )
+        with (
+            connect(database.owner_url, autocommit=True) as made,
+            connect(other.owner_url, autocommit=True) as drafted,
+        ):
+            full = read(made, OURS)
+            for name in OURS:
+                drafted.execute(f"CREATE SCHEMA {name}".encode())
+            bare = read(drafted, OURS)
+            drafted.execute("SET check_function_bodies = off")
+            _run(drafted, statements(bare, full))
+            assert _told(full, read(drafted, OURS)) == []
+            _run(drafted, statements(full, bare))
+            assert _told(bare, read(drafted, OURS)) == []
+
+
+def test_equal_snapshots_need_no_statement(shop: Connection) -> None:
+    snapshot = read(shop, ["shop"])
+    assert statements(snapshot, snapshot) == ()
