@@ -6,9 +6,8 @@ import psycopg
 import pytest
 
 from bedplate.catalog import connect, contents, fingerprint, read, tools
-from bedplate.kernel.embedded import Attachment
 from bedplate.kernel.errors import ToolFailed, ToolsMissing
-from tests.databases import TestDatabase, new_database
+from tests.databases import Server, TestDatabase, new_database
 
 
 def major_of(url: str) -> int:
@@ -17,7 +16,7 @@ def major_of(url: str) -> int:
 
 
 def test_a_dump_restored_elsewhere_is_the_same_database(
-    server: Attachment, database: TestDatabase, tmp_path: Path
+    server: Server, database: TestDatabase, tmp_path: Path
 ) -> None:
     with connect(database.owner_url) as connection:
         connection.execute("""

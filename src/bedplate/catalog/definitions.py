@@ -19,7 +19,8 @@ class Definition:
     """One object: what it is, its full name in parts, and what PostgreSQL knows of it.
 
     `whole` is the object it is a part of, such as a column's table; a comment's or a grant's
-    `about` is the kind of object it is on, and its path that object's.
+    `about` is the kind of object it is on, and its path that object's. What is `inherited` a
+    partition has from its parent, which tells of it already.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class Definition:
     text: str
     whole: Key | None = None
     about: str = ""
+    inherited: bool = False
 
     @property
     def key(self) -> Key:
@@ -54,7 +56,7 @@ def definitions(snapshot: Snapshot, *, owners: bool = False) -> tuple[Definition
     """Return every object of a snapshot, sorted by its name; parts follow their whole.
 
     The order of columns is left out: what was dropped and made again stands last, and no statement
-    that names its columns can tell. What a partition has from its parent is told by the parent.
+    that names its columns can tell.
     """
     found = [*_database(snapshot)]
     tables = {table.full_name: table for table in snapshot.tables}
@@ -129,19 +131,19 @@ def _table(table: Table, parent: Table | None, owners: bool) -> Iterator[Definit
     made = {rule.name for rule in table.constraints if rule.kind in HAS_INDEX}
     for rule in table.constraints:
         part = (_constraint_kind(rule.kind), (*path, rule.name))
-        if not rule.inherited:
-            yield Definition(*part, rule.definition, whole)
+        yield Definition(*part, rule.definition, whole, inherited=rule.inherited)
         yield from _notes(part, whole, rule.comment)
     for index in table.indexes:
         part = ("index", (*path, index.name))
         # The index of a constraint is told by the constraint.
-        if not index.valid or not (index.inherited or index.name in made):
-            yield Definition(*part, _index(index), whole)
+        if not index.valid or index.name not in made:
+            inherited = index.valid and index.inherited
+            yield Definition(*part, _index(index), whole, inherited=inherited)
         yield from _notes(part, whole, index.comment)
     for trigger in table.triggers:
         part = ("trigger", (*path, trigger.name))
-        if not trigger.inherited or trigger.firing != "enabled":
-            yield Definition(*part, _firing(trigger), whole)
+        inherited = trigger.inherited and trigger.firing == "enabled"
+        yield Definition(*part, _firing(trigger), whole, inherited=inherited)
         yield from _notes(part, whole, trigger.comment)
     for rewrite in table.rules:
         part = ("rule", (*path, rewrite.name))
@@ -155,14 +157,14 @@ def _table(table: Table, parent: Table | None, owners: bool) -> Iterator[Definit
 
 
 def _columns(table: Table, parent: Table | None, whole: Key) -> Iterator[Definition]:
-    inherited = {each.name: each.definition for each in parent.columns} if parent else {}
+    parents = {each.name: each.definition for each in parent.columns} if parent else {}
     for column in table.columns:
         part = ("column", (table.schema, table.name, column.name))
         text = column.definition
         # A view's columns are told by its query, but for a default.
-        is_told = table.kind in VIEWS and column.default is None
-        if not is_told and inherited.get(column.name) != text:
-            yield Definition(*part, text, whole)
+        if table.kind not in VIEWS or column.default is not None:
+            inherited = parents.get(column.name) == text
+            yield Definition(*part, text, whole, inherited=inherited)
         yield from _notes(part, whole, column.comment, column.grants)
 
 

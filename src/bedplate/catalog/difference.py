@@ -72,6 +72,9 @@ class _Side:
 def _changes(old: _Side, new: _Side) -> Iterator[Change]:
     for place in sorted(old.objects.keys() | new.objects.keys()):
         was, now = old.objects.get(place), new.objects.get(place)
+        # What a partition has from its parent, or had, is told by the parent.
+        if all(each is None or each.inherited for each in (was, now)):
+            continue
         if was is not None and now is not None:
             if was.text != now.text:
                 yield _change("changed", now, was.text, now.text)

@@ -25,7 +25,7 @@ def fingerprint(snapshot: Snapshot, *, owners: bool = False) -> str:
 
 def as_text(found: Iterable[Definition]) -> str:
     """Return definitions as lines, a part's indented; a text of several lines keeps them."""
-    return "".join(map(_entry, found))
+    return "".join(_entry(each) for each in found if not each.inherited)
 
 
 def _entry(definition: Definition) -> str:

@@ -96,6 +96,7 @@ WHERE n.nspname = ANY (%s) AND c.relkind = 'c'
 ORDER BY n.nspname COLLATE "C", t.typname COLLATE "C"
 """
 
+# A range type brings its constructors along, tied to it by an internal dependency.
 FUNCTIONS = """
 SELECT n.nspname, p.oid, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid),
        coalesce(pg_catalog.pg_get_function_result(p.oid), ''),
@@ -128,7 +129,7 @@ LEFT JOIN pg_catalog.pg_description d
 WHERE n.nspname = ANY (%s)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                   WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-                    AND e.objid = p.oid AND e.deptype = 'e')
+                    AND e.objid = p.oid AND e.deptype IN ('e', 'i'))
 ORDER BY n.nspname COLLATE "C", p.proname COLLATE "C",
          pg_catalog.pg_get_function_identity_arguments(p.oid) COLLATE "C"
 """
