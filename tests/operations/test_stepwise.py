@@ -7,7 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bedplate.kernel.errors import DefinitionDiffers, MigrationFailed, StepNotAllowed
+from bedplate.kernel.errors import (
+    DefinitionDiffers,
+    MigrationFailed,
+    StepNotAllowed,
+    UndeclaredTouch,
+)
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
 from bedplate.operations.migrate import stepwise
@@ -15,7 +20,10 @@ from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
 
 STEPS = """
+from bedplate.kernel.footprint import Footprint
+
 transactional = False
+touches = Footprint(shape={shape})
 
 def upgrade():
 {up}
@@ -38,12 +46,12 @@ class Steps:
             "INSERT INTO shop.shelves VALUES (gen_random_uuid(), 'a'), (gen_random_uuid(), 'b')"
         )
 
-    def write(self, *up: str, down: tuple[str, ...] = ()) -> None:
+    def write(self, *up: str, down: tuple[str, ...] = (), shape: tuple[str, ...] = ()) -> None:
         """Write the third revision; texts are statements, or Python where they begin with op."""
         (self.module.line / "0003_steps.py").unlink(missing_ok=True)
         self.module.before = "0002_items"
         bodies = {"up": self._body(up), "down": self._body(down)}
-        self.module.add("0003_steps", STEPS.format(**bodies))
+        self.module.add("0003_steps", STEPS.format(shape=shape, **bodies))
 
     def _body(self, texts: tuple[str, ...]) -> str:
         calls = [text if text.startswith("op.") else f"op.execute({text!r})" for text in texts]
@@ -134,7 +142,7 @@ def test_a_run_that_was_cut_off_is_taken_up_where_it_stopped(steps: Steps, kept:
     )
     for statement in statements[:kept]:
         steps.owner.execute(statement.encode())
-    steps.write(*statements)
+    steps.write(*statements, shape=("shop.size",))
     steps.apply()
     assert steps.version == "0003_steps"
     assert all(valid for valid, _ in steps.indexes().values())
@@ -239,42 +247,6 @@ def test_the_same_definition_is_recognised_however_it_is_written(steps: Steps) -
     assert steps.version == "0003_steps"
 
 
-def test_a_partition_is_detached_and_a_detaching_that_was_cut_off_is_finished(steps: Steps) -> None:
-    steps.owner.execute("CREATE TABLE shop.days (day int) PARTITION BY RANGE (day)")
-    for name, since in (("day_1", 1), ("day_2", 2)):
-        bounds = f"FOR VALUES FROM ({since}) TO ({since + 1})"
-        steps.owner.execute(f"CREATE TABLE shop.{name} PARTITION OF shop.days {bounds}".encode())
-    with psycopg.connect(steps.database.owner_url) as reader:
-        reader.execute("SELECT FROM shop.days")
-        steps.owner.execute("SET statement_timeout = '300ms'")
-        with pytest.raises(psycopg.errors.QueryCanceled):
-            steps.owner.execute("ALTER TABLE shop.days DETACH PARTITION shop.day_1 CONCURRENTLY")
-        steps.owner.execute("RESET statement_timeout")
-    pending = "SELECT inhrelid::regclass::text, inhdetachpending FROM pg_inherits ORDER BY 1"
-    assert ("shop.day_1", True) in steps.found(pending)
-    steps.write(
-        "ALTER TABLE shop.days DETACH PARTITION shop.day_1 CONCURRENTLY",
-        "ALTER TABLE shop.days DETACH PARTITION shop.day_2 CONCURRENTLY",
-    )
-    steps.apply()
-    assert steps.found(pending + " LIMIT 1") == [] or "day" not in str(steps.found(pending))
-
-
-def test_what_a_broken_reindex_left_is_taken_away(steps: Steps) -> None:
-    with psycopg.connect(steps.database.owner_url) as reader:
-        reader.execute("SELECT FROM shop.items")
-        steps.owner.execute("SET statement_timeout = '300ms'")
-        with pytest.raises(psycopg.errors.QueryCanceled):
-            steps.owner.execute("REINDEX TABLE CONCURRENTLY shop.items")
-        steps.owner.execute("RESET statement_timeout")
-    assert not all(valid for valid, _ in steps.indexes().values())
-    before = len([valid for valid, _ in steps.indexes().values() if valid])
-    steps.write("REINDEX TABLE CONCURRENTLY shop.items", "REINDEX INDEX CONCURRENTLY shop.pk_items")
-    steps.apply()
-    assert len(steps.indexes()) == before
-    assert all(valid for valid, _ in steps.indexes().values())
-
-
 def test_an_index_waits_for_older_transactions_however_short_the_lock_timeout(
     steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +294,58 @@ def test_a_constraint_gives_way_and_fails_in_bounded_time(
     assert steps.version == "0003_steps"
 
 
+def test_the_receipt_says_what_was_added_and_the_way_back_may_take_just_that(
+    steps: Steps,
+) -> None:
+    steps.owner.execute("CREATE INDEX ix_items_old ON shop.items (price)")
+    check = "ALTER TABLE shop.items ADD CONSTRAINT ck_items_cheap CHECK (price < 1000) NOT VALID"
+    validate = "ALTER TABLE shop.items VALIDATE CONSTRAINT ck_items_cheap"
+    steps.write(CIC, check, validate, down=(DIC, "DROP INDEX CONCURRENTLY shop.ix_items_old"))
+    receipts: list[migrate.Receipt] = []
+    steps.apply(on_receipt=receipts.append)
+    assert (receipts[-1].shape_changes, receipts[-1].rows_touched) == ((), 0)
+    assert [lock.mode for lock in receipts[-1].locks] == [
+        "ShareUpdateExclusiveLock",
+        "ShareRowExclusiveLock",
+        "ShareUpdateExclusiveLock",
+    ]
+    (document,) = steps.found(
+        "SELECT document -> 'added' FROM bedplate.receipts ORDER BY number DESC LIMIT 1"
+    )
+    assert document == (
+        [
+            ["index", "shop.ix_items_price"],
+            ["constraint", "shop.items.ck_items_cheap"],
+            ["validity", "shop.items.ck_items_cheap"],
+        ],
+    )
+    with pytest.raises(UndeclaredTouch, match=r"gone: index shop.ix_items_old. Nothing of it"):
+        steps.undo()
+    assert set(steps.indexes()) & {"shop.ix_items_price", "shop.ix_items_old"} == {
+        "shop.ix_items_old"
+    }
+
+
+@pytest.mark.parametrize(
+    ("statement", "touched"),
+    [
+        ("ALTER TYPE shop.size ADD VALUE 'HUGE'", "shape: type shop.size"),
+        ("DROP INDEX CONCURRENTLY shop.ix_items_shelf_id", "gone: index shop.ix_items_shelf_id"),
+        ("CREATE INDEX CONCURRENTLY ix ON public.theirs (id)", "additive: index public.ix"),
+    ],
+)
+def test_what_is_not_declared_is_not_sent(steps: Steps, statement: str, touched: str) -> None:
+    steps.owner.execute("CREATE TABLE public.theirs (id int)")
+    before = steps.indexes()
+    steps.write(statement)
+    with pytest.raises(UndeclaredTouch) as refusal:
+        steps.apply()
+    for part in (touched, "Nothing of it was sent", "touches = Footprint(shape=["):
+        assert part in str(refusal.value)
+    assert steps.indexes() == before
+    assert steps.found("SELECT enum_range(NULL::shop.size)::text") == [("{SMALL,LARGE}",)]
+
+
 def test_a_statement_off_the_list_stops_the_revision(steps: Steps) -> None:
     steps.write(CIC, "DELETE FROM shop.shelves")
     with pytest.raises(StepNotAllowed, match="DELETE FROM"):
@@ -340,6 +364,6 @@ def test_a_transaction_that_should_be_none_is_answered_with_the_line_to_write(
 
 def test_a_lines_first_revision_has_a_transaction(database: TestDatabase, tmp_path: Path) -> None:
     module = FakeModule(tmp_path)
-    module.add("0001_first", STEPS.format(up="    pass", down="    pass"))
+    module.add("0001_first", STEPS.format(up="    pass", down="    pass", shape=()))
     with pytest.raises(MigrationFailed, match="first revision"):
         migrate.apply_unproven(Registry([module.manifest()]), owner_url=database.owner_url)

@@ -53,11 +53,14 @@ Key = tuple[str, ...]
 
 @dataclass(slots=True)
 class BackfillRunner:
-    """Runs the backfills of one revision over a connection in autocommit."""
+    """Runs the backfills of one revision over a connection in autocommit.
+
+    `tell` is told of the table and of how many of its rows were written.
+    """
 
     connection: Connection
     revision: Revision
-    rows: int = 0
+    tell: Callable[[str, int], None]
     _told_at: float = field(default=0.0)
 
     def fill(self, backfill: Backfill) -> Filled:
@@ -84,7 +87,7 @@ class BackfillRunner:
                 break
             time.sleep(backfill.pause_ms / 1_000)
         filled = Filled(self._count(entry, "rows"))
-        self.rows += filled.rows
+        self.tell(backfill.table, filled.rows)
         logger.info("%s: %s rows filled", backfill.name, f"{filled.rows:,}")
         return filled
 
@@ -101,7 +104,7 @@ class BackfillRunner:
             books.whole(self.connection, entry, backfill.name)
             self._restore_all(table, backfill, entry)
         restored = self._restored(entry)
-        self.rows += restored.rows
+        self.tell(backfill.table, restored.rows)
         logger.info("%s: %s rows restored", backfill.name, f"{restored.rows:,}")
         if restored.rows_kept:
             keys = "; ".join(", ".join(key) for key in restored.kept)

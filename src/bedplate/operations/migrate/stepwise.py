@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psycopg
 
@@ -16,7 +16,7 @@ from bedplate.catalog import Connection, connect
 from bedplate.kernel.backfills import run_by
 from bedplate.kernel.errors import MigrationFailed
 from bedplate.kernel.lines import LineContext
-from bedplate.operations.migrate import alembic_bridge, existing, schemas
+from bedplate.operations.migrate import alembic_bridge, books, existing, schemas
 from bedplate.operations.migrate.allowed import PATIENT, Allowed, Kind, allowed
 from bedplate.operations.migrate.backfill import BackfillRunner
 from bedplate.operations.migrate.failures import (
@@ -28,6 +28,7 @@ from bedplate.operations.migrate.failures import (
 from bedplate.operations.migrate.receipt import HeldLock, Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
+from bedplate.operations.migrate.stepwise_watch import StepwiseWatch
 from bedplate.operations.migrate.surroundings import Surroundings
 
 LOCK_TIMEOUT_MS = 2_000
@@ -49,7 +50,8 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
     """Run one step statement by statement, then record the version; return its receipt.
 
     What was done before a failure, or a kill, is kept; running the step again goes on from there.
-    Raises StepNotAllowed, DefinitionDiffers, BackfillFailed and other MigrationFailed.
+    Raises StepNotAllowed, DefinitionDiffers, BackfillFailed, UndeclaredTouch and other
+    MigrationFailed.
     """
     line = step.line
     if step.before is None or step.after is None:
@@ -60,7 +62,8 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
         )
     with connect(surroundings.url, autocommit=True, purpose="migrate") as connection:
         _prepare(connection)
-        stepper = Stepper(connection, revision)
+        watch = StepwiseWatch(connection, step, revision)
+        stepper = Stepper(connection, revision, watch)
         context = LineContext(
             schema=line.schema,
             execute=stepper.execute,
@@ -70,7 +73,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
             reader=surroundings.reader,
             guarded=surroundings.guarded,
         )
-        backfills = BackfillRunner(connection, revision)
+        backfills = BackfillRunner(connection, revision, watch.filled)
         try:
             with run_by(backfills):
                 alembic_bridge.dictate(
@@ -78,27 +81,22 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
                 )
         except Exception as error:
             raise explained(line, revision.name, error, STOPPED_NEXT_STEP) from None
+        receipt, document = watch.end()
         with connection.transaction():
+            has_books = books.ensure(connection, surroundings.app, surroundings.reader)
             schemas.record(connection, line, before=step.before, after=step.after)
-    return Receipt(
-        module=line.name,
-        revision=revision.name,
-        rows_touched=backfills.rows,
-        rewritten=(),
-        shape_changes=(),
-        locks=tuple(stepper.locks),
-        tables_watched=0,
-        receipt_ms=0.0,
-    )
+            if has_books:
+                books.append(connection, "receipts", {**document, "proof": surroundings.proof})
+    return receipt
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stepper:
-    """Runs the statements of one revision, and keeps what they held."""
+    """Runs the statements of one revision; its watch is told of each."""
 
     connection: Connection
     revision: Revision
-    locks: list[HeldLock] = field(default_factory=list[HeldLock])
+    watch: StepwiseWatch
 
     def execute(self, text: str) -> None:
         """Run one statement, unless it was run before; at its end nothing INVALID is left."""
@@ -111,36 +109,42 @@ class Stepper:
     def _converge(self, step: Allowed) -> None:
         self._be_patient(step)
         found = existing.state(self.connection, step)
+        if found == "there":
+            self.watch.skipped(step)
+            return
+        self.watch.before(step)
         if found == "half":
             self._wait_for_others(step)
             found = existing.state(self.connection, step)
         if found == "half":
             found = self._clear(step)
-        if found == "there":
-            return
+        held = None if found == "there" else self._persistently(step)
+        self.watch.after(step, held)
+
+    def _persistently(self, step: Allowed) -> HeldLock | None:
+        """Run it, giving way to others' locks a bounded number of times; clear what breaks."""
         for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
             try:
-                self._run(step)
+                return self._run(step)
             except psycopg.Error as error:
                 if self.connection.closed:
                     raise
                 if existing.state(self.connection, step) == "half" and self._clear(step) == "there":
-                    return
+                    return None
                 if not is_lock_conflict(error) or attempt == LOCK_ATTEMPTS_MAX:
                     raise
                 # Jitter, so that two runners that collided do not collide again.
                 time.sleep(random.uniform(*LOCK_PAUSE_S))
-            else:
-                return
+        raise AssertionError("the last attempt returns or raises")
 
-    def _run(self, step: Allowed) -> None:
+    def _run(self, step: Allowed) -> HeldLock | None:
         began = time.perf_counter()
         self.connection.execute(step.text.encode())
         held_ms = (time.perf_counter() - began) * 1_000
         mode = LOCKS.get(step.kind, "ShareUpdateExclusiveLock")
-        if mode and step.table:
-            table = ".".join(step.table)
-            self.locks.append(HeldLock(step.text, table, mode, round(held_ms, 3)))
+        if not mode or not step.table:
+            return None
+        return HeldLock(step.text, ".".join(step.table), mode, round(held_ms, 3))
 
     def _clear(self, step: Allowed) -> existing.State:
         """Take away what a broken attempt left; a partition half detached is detached."""
