@@ -19,7 +19,7 @@ _NOT_PLAIN = re.compile(r"(?<!:):\w|%")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A revision before it is a file; `notes` explain what it cannot decide by itself.
+    """A revision before it is a file, to follow `before`; `notes` say what it cannot decide.
 
     `up` and `down` are statements; an entry that begins with `lines.` is a call of Python, and
     one that begins with `#` a comment.
@@ -27,6 +27,7 @@ class Draft:
 
     line: Line
     name: str
+    before: str | None
     message: str
     up: tuple[str, ...]
     down: tuple[str, ...]
@@ -45,9 +46,10 @@ class Draft:
 
     def write(self) -> Path:
         """Write the file, which must not be there; raises UsageError or FolderNotWritable."""
+        text = self.text
         try:
             with self.path.open("x", encoding="utf-8") as stream:
-                stream.write(self.text)
+                stream.write(text)
         except FileExistsError:
             raise UsageError(
                 f"{self.path} is there already.", "Choose another message; nothing was written."
@@ -83,7 +85,7 @@ def _text(draft: Draft) -> str:
     if declared:
         ours.append("from bedplate.kernel.footprint import Footprint")
     head += [*ours, ""] if ours else []
-    before = repr(draft.line.head).replace("'", '"')
+    before = repr(draft.before).replace("'", '"')
     head += [f'revision = "{draft.name}"', f"down_revision = {before}", *declared, "", ""]
     up = ["def upgrade() -> None:", '    """Bring it about."""', *_body(draft.up), "", ""]
     down = ["def downgrade() -> None:", '    """Take it back."""', *_body(draft.down), ""]

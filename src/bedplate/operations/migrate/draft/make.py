@@ -75,6 +75,7 @@ def make(target: Target, name: str, wish: Wish) -> Draft | None:
     up, notes = _explained(made, wanted, statements(lines, after))
     return Draft(
         line=line,
+        before=line.head,
         name=next_name(line, wish.message or _named(changes, renames)),
         message=wish.message or _said(changes, renames),
         up=(*(each.statement() for each in renames), *up, *_beside(manifest, made, wanted)),
@@ -128,7 +129,14 @@ def _module(target: Target, name: str) -> tuple[Line, ModuleManifest]:
 def _empty(line: Line, message: str | None) -> Draft:
     if not message:
         raise DraftRefused("An empty revision needs a name.", "Give one: -m 'what it will change'.")
-    return Draft(line=line, name=next_name(line, message), message=message, up=(), down=())
+    return Draft(
+        line=line,
+        before=line.head,
+        name=next_name(line, message),
+        message=message,
+        up=(),
+        down=(),
+    )
 
 
 def _renames(made: Schema, models: Schema | None, wish: Wish) -> list[Rename]:
@@ -173,9 +181,9 @@ def _explained(
             name = f"{table.full_name}.{column.name}"
             notes.append(f"{name} is NOT NULL without a default: rows that exist need a value.")
             how = (
-                f"# {name} has no value in the rows that exist. Fill it here, with\n"
-                f'# rows=["{table.full_name}"] in touches (many rows: by a backfill), or delete\n'
-                "# this where the table has no rows yet."
+                f"# {name} has no value in the rows that exist: fill it here, with\n"
+                f'# rows=["{table.full_name}"] in touches (many rows: by a backfill). Where the\n'
+                "# table has no rows yet there is nothing to fill."
             )
             at = next(
                 place_of
@@ -217,12 +225,18 @@ def _named(changes: Sequence[Change], renames: Sequence[Rename]) -> str:
     """A name for the file: the first thing that changes, without the schema."""
     if renames:
         return f"{renames[0].new.rpartition('.')[2]}_renamed"
-    parts = changes[0].name.split(".")[1:] or [changes[0].name]
-    rest = {"added": "", "removed": "_gone", "changed": ""}[changes[0].action]
+    first = _telling(changes)[0]
+    parts = first.name.split(".")[1:] or [first.name]
+    rest = {"added": "", "removed": "_gone", "changed": "_changed"}[first.action]
     return "_".join(parts) + rest
 
 
 def _said(changes: Sequence[Change], renames: Sequence[Rename]) -> str:
     said = [f"{each.old} is called {each.new}" for each in renames]
-    said += [f"{change.kind} {change.name} {change.action}" for change in changes]
+    said += [f"{change.kind} {change.name} {change.action}" for change in _telling(changes)]
     return said[0] if len(said) == 1 else f"{said[0]}, and {len(said) - 1} more"
+
+
+def _telling(changes: Sequence[Change]) -> Sequence[Change]:
+    """Leave out the comments, unless they are all there is."""
+    return [change for change in changes if change.kind != "comment"] or changes
