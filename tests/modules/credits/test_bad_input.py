@@ -15,6 +15,7 @@ from bedplate.kernel.database import Writer
 from bedplate.modules.credits import (
     AMOUNT_MAX,
     AmountInvalid,
+    AnswerUnknown,
     BalanceTooLarge,
     Charge,
     Deducted,
@@ -38,6 +39,7 @@ from bedplate.modules.credits import (
 )
 from tests.modules.credits.accounts import (
     CHAT,
+    as_owner,
     assert_lawful,
     counted,
     new_account,
@@ -349,3 +351,14 @@ def test_a_balance_has_its_limit_whatever_would_raise_it(world: World) -> None:
 
     world.run(body(world.db))
     assert_lawful(world)
+
+
+def test_an_answer_that_this_code_does_not_know_is_no_fault_of_the_caller(world: World) -> None:
+    as_owner(
+        world.clone,
+        "CREATE OR REPLACE FUNCTION credits.release("
+        "p_hold_id uuid, p_context jsonb, OUT outcome text, OUT credits int, OUT balance int)"
+        " LANGUAGE sql AS $$ SELECT 'LATER', 1, 1 $$",
+    )
+    with pytest.raises(AnswerUnknown, match="LATER"):
+        world.run(release(world.db, ids.new()))

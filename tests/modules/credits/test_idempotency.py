@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from bedplate import Database, errors
+from bedplate.kernel.idempotency import KEEP
 from bedplate.modules.credits import (
     Charge,
     Deducted,
@@ -267,3 +268,15 @@ def test_a_replay_answers_what_was_true_then(world: World) -> None:
         assert (again.credits_used, again.balance, again.available) == (3, 97, 97)
 
     world.run(body(world.db))
+
+
+def test_refusals_are_kept_as_long_as_every_other_key(world: World) -> None:
+    async def body(db: Database) -> None:
+        user = await new_account(db, 1)
+        await deduct(db, user, CHAT, key="one", amount=2)
+        await deduct_many(db, [Charge(user_id=user, operation=CHAT, key="many", amount=2)])
+        await reserve(db, Charge(user_id=user, operation=CHAT, key="held", amount=2))
+
+    world.run(body(world.db))
+    kept = ask(world.clone, "SELECT expires_at - created_at FROM bedplate.idempotency_keys")
+    assert kept == [(KEEP,)] * 3

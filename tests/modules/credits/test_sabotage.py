@@ -92,8 +92,8 @@ GUARDS: dict[str, Guard] = {
         scenarios.a_charge_beyond_the_balance,
         "CheckViolation",
         function="deduct",
-        part="available < credits",
-        instead="false",
+        part="credits <= available",
+        instead="true",
     ),
     "the funds of a batch": Guard(
         scenarios.a_batch_beyond_the_balance,
@@ -146,7 +146,7 @@ GUARDS: dict[str, Guard] = {
         scenarios.another_s_account,
         "Deducted",
         function="lock_account",
-        part="bedplate.context('actor') <> p_user_id::text",
+        part="v_actor <> p_user_id::text",
         instead="false",
     ),
     "the order of the locks": Guard(

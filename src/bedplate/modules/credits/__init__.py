@@ -25,6 +25,7 @@ from bedplate.modules.credits.actions import (
 )
 from bedplate.modules.credits.errors import (
     AmountInvalid,
+    AnswerUnknown,
     BalanceTooLarge,
     CostUnknown,
     GrantInvalid,
@@ -83,6 +84,7 @@ __all__ = [
     "Account",
     "AdminSettings",
     "AmountInvalid",
+    "AnswerUnknown",
     "AuditAction",
     "AuditLog",
     "Balance",

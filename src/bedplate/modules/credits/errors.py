@@ -109,3 +109,10 @@ class BalanceTooLarge(BedplateError):
 
     code = "credits.balance_too_large"
     advice = "Grant less."
+
+
+class AnswerUnknown(BedplateError):
+    """A verb answered what this version of the code does not know."""
+
+    code = "credits.answer_unknown"
+    advice = "Run `bedplate migrate status`: the database's functions are of another version."

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from sqlalchemy import Integer, Text, Uuid, bindparam, text, update
+from sqlalchemy import bindparam, update
 
 from bedplate.kernel import clock, ids
 from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Writer, carried_context
 from bedplate.kernel.query import Query
-from bedplate.kernel.types import document, moment, user_key
+from bedplate.kernel.types import document
 from bedplate.modules.credits import rules
 from bedplate.modules.credits.actions.answers import Account, Expired, Granted, GrantTerms
-from bedplate.modules.credits.actions.charges import CONTEXT, failure
-from bedplate.modules.credits.errors import BalanceTooLarge, GrantInvalid, UnknownUser
+from bedplate.modules.credits.actions.calls import call, failure
+from bedplate.modules.credits.errors import GrantInvalid
 from bedplate.modules.credits.models import AdminSettings, OperationType
 
 OPENING_CREDITS = 100
@@ -26,36 +25,15 @@ PLAIN_TERMS = GrantTerms()
 SETTLED_MAX = 1_000
 """How many accounts one call of `expire_due` settles."""
 
-OPEN: Query[Any] = Query(
-    text(
-        "SELECT outcome, balance_id, balance, available, created "
-        "FROM credits.open_account(:id, :user_id, :credits, :context)"
-    ).bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("user_id", type_=user_key()),
-        bindparam("credits", type_=Integer),
-        CONTEXT,
-    )
+OPEN = call(
+    "SELECT outcome, balance_id, balance, available, created "
+    "FROM credits.open_account(:id, :user_id, :credits, :context)"
 )
-GRANT: Query[Any] = Query(
-    text(
-        "SELECT outcome, grant_id, balance, replayed FROM credits.grant_credits("
-        ":id, :user_id, :amount, :key, :terms, :expires_at, :context)"
-    ).bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("user_id", type_=user_key()),
-        bindparam("amount", type_=Integer),
-        bindparam("key", type_=Text),
-        bindparam("terms", type_=document()),
-        bindparam("expires_at", type_=moment()),
-        CONTEXT,
-    )
+GRANT = call(
+    "SELECT outcome, grant_id, balance, replayed FROM credits.grant_credits("
+    ":id, :user_id, :amount, :key, :terms, :expires_at, :context)"
 )
-EXPIRE: Query[Any] = Query(
-    text("SELECT accounts, credits FROM credits.expire_due(:accounts_max)").bindparams(
-        bindparam("accounts_max", type_=Integer)
-    )
-)
+EXPIRE = call("SELECT accounts, credits FROM credits.expire_due(:accounts_max)")
 SET_COSTS = Query(
     update(AdminSettings).values(
         feature_costs=bindparam("costs", type_=document()), updated_at=clock.sql_now()
@@ -76,8 +54,8 @@ async def open_account(db: Writer, user_id: UserId, *, credits: int = OPENING_CR
         credits=rules.require_amount(credits, "credits", least=0),
         context=carried_context(db),
     )
-    if outcome == "UNKNOWN_USER":
-        raise UnknownUser("user_id names no user.")
+    if outcome != "OPENED":
+        raise failure(outcome)
     return Account(
         balance_id=balance_id,
         user_id=user_id,
@@ -110,10 +88,6 @@ async def grant(
     )
     if outcome == "GRANTED":
         return Granted(grant_id=grant_id, amount=amount, balance=balance, replayed=replayed)
-    if outcome == "PAST":
-        raise GrantInvalid("terms.expires_at is not in the future.")
-    if outcome == "TOO_LARGE":
-        raise BalanceTooLarge("The balance would not fit its column.")
     raise failure(outcome)
 
 

@@ -7,89 +7,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Text, Uuid, bindparam, text
-
 from bedplate.kernel import ids
 from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Writer, carried_context
-from bedplate.kernel.errors import IdempotencyConflict, LimitExceeded
-from bedplate.kernel.query import Query
-from bedplate.kernel.types import document, user_key
+from bedplate.kernel.errors import LimitExceeded
+from bedplate.kernel.types import user_key
 from bedplate.kernel.values import converter
 from bedplate.modules.credits import rules
 from bedplate.modules.credits.actions.answers import Charge, Deducted, Refunded, Refused
-from bedplate.modules.credits.errors import (
-    AmountInvalid,
-    BalanceTooLarge,
-    CostUnknown,
-    InsufficientCredits,
-    NotYourAccount,
-    RefundRefused,
-    UnknownAccount,
-    UnknownUsage,
-)
+from bedplate.modules.credits.actions.calls import call, failure
+from bedplate.modules.credits.errors import InsufficientCredits, RefundRefused
 from bedplate.modules.credits.models import OperationType
 
 CHARGES_MAX = 10_000
 """How many charges one call of `deduct_many` takes."""
 
-CONTEXT = bindparam("context", type_=document())
-DEDUCT: Query[Any] = Query(
-    text(
-        "SELECT outcome, usage_id, credits, balance, available, at, replayed FROM credits.deduct("
-        ":id, :user_id, CAST(:operation AS credits.operation_type), :key, :amount, :details, "
-        ":default_cost, :context)"
-    ).bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("user_id", type_=user_key()),
-        bindparam("operation", type_=Text),
-        bindparam("key", type_=Text),
-        bindparam("amount", type_=Integer),
-        bindparam("details", type_=document()),
-        bindparam("default_cost", type_=Integer),
-        CONTEXT,
-    )
+DEDUCT = call(
+    "SELECT outcome, usage_id, credits, balance, available, at, replayed FROM credits.deduct("
+    ":id, :user_id, CAST(:operation AS credits.operation_type), :key, :amount, :details, "
+    ":default_cost, :context)"
 )
-DEDUCT_MANY: Query[Any] = Query(
-    text(
-        "SELECT place, outcome, usage_id, credits, balance, available, at, replayed "
-        "FROM credits.deduct_many(CAST(:requests AS jsonb), :defaults, :context) ORDER BY place"
-    ).bindparams(
-        bindparam("requests", type_=Text),
-        bindparam("defaults", type_=document()),
-        CONTEXT,
-    )
+DEDUCT_MANY = call(
+    "SELECT place, outcome, usage_id, credits, balance, available, at, replayed "
+    "FROM credits.deduct_many(CAST(:requests AS jsonb), :defaults, :context) ORDER BY place"
 )
-REFUND: Query[Any] = Query(
-    text(
-        "SELECT outcome, usage_id, credits, balance, replayed "
-        "FROM credits.refund(:id, :usage_id, :key, :amount, :details, :context)"
-    ).bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("usage_id", type_=Uuid),
-        bindparam("key", type_=Text),
-        bindparam("amount", type_=Integer),
-        bindparam("details", type_=document()),
-        CONTEXT,
-    )
+REFUND = call(
+    "SELECT outcome, usage_id, credits, balance, replayed "
+    "FROM credits.refund(:id, :usage_id, :key, :amount, :details, :context)"
 )
 _DEFAULTS = rules.costs_document(rules.DEFAULT_COSTS)
-
-
-def failure(outcome: str, place: str = "") -> Exception:
-    """Return the error for what a verb answered instead of doing it."""
-    at = f"{place}: " if place else ""
-    match outcome:
-        case "UNKNOWN_ACCOUNT":
-            return UnknownAccount(f"{at}the user has no account.")
-        case "NOT_YOURS":
-            return NotYourAccount(f"{at}the account belongs to another user than the acting one.")
-        case "NO_COST":
-            return CostUnknown(f"{at}the operation has no cost, and no amount was given.")
-        case "CONFLICT":
-            return IdempotencyConflict(f"{at}the key was already used for another request.")
-        case _:
-            return AmountInvalid(f"{at}the amount is out of range.")
 
 
 async def deduct(
@@ -253,12 +199,6 @@ async def refund(
             balance=balance,
             replayed=replayed,
         )
-    if outcome == "UNKNOWN_USAGE":
-        raise UnknownUsage("usage_id names no charge.")
-    if outcome == "IS_REFUND":
-        raise RefundRefused("usage_id names a refund.")
-    if outcome == "TOO_LARGE":
-        raise BalanceTooLarge("The balance would not fit its column.")
     if outcome == "TOO_MUCH":
         raise RefundRefused(f"The charge has {credits} credits left to refund.")
     raise failure(outcome)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, text
 
 from bedplate.kernel import ids
 from bedplate.kernel.database import Writer, carried_context
-from bedplate.kernel.query import Query
-from bedplate.kernel.types import document, user_key
 from bedplate.modules.credits import rules
 from bedplate.modules.credits.actions.answers import Charge, Deducted, Held, Refused, Released
-from bedplate.modules.credits.actions.charges import CONTEXT, failure
-from bedplate.modules.credits.errors import AmountInvalid, HoldOver, UnknownHold
+from bedplate.modules.credits.actions.calls import call, failure
+from bedplate.modules.credits.errors import AmountInvalid
 from bedplate.modules.credits.models import OperationType
 
 HOLD_FOR = timedelta(minutes=15)
@@ -23,39 +18,16 @@ HOLD_FOR = timedelta(minutes=15)
 
 HOLD_FOR_MAX = timedelta(days=90)
 
-RESERVE: Query[Any] = Query(
-    text(
-        "SELECT outcome, hold_id, credits, available, expires_at, replayed FROM credits.reserve("
-        ":id, :user_id, CAST(:operation AS credits.operation_type), :key, :amount, :details, "
-        ":default_cost, :expires_in, :context)"
-    ).bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("user_id", type_=user_key()),
-        bindparam("operation", type_=Text),
-        bindparam("key", type_=Text),
-        bindparam("amount", type_=Integer),
-        bindparam("details", type_=document()),
-        bindparam("default_cost", type_=Integer),
-        bindparam("expires_in", type_=Interval),
-        CONTEXT,
-    )
+RESERVE = call(
+    "SELECT outcome, hold_id, credits, available, expires_at, replayed FROM credits.reserve("
+    ":id, :user_id, CAST(:operation AS credits.operation_type), :key, :amount, :details, "
+    ":default_cost, :expires_in, :context)"
 )
-CAPTURE: Query[Any] = Query(
-    text(
-        "SELECT outcome, usage_id, user_id, operation::text, credits, balance, available, at, "
-        "replayed FROM credits.capture(:id, :hold_id, :amount, :context)"
-    ).bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("hold_id", type_=Uuid),
-        bindparam("amount", type_=Integer),
-        CONTEXT,
-    )
+CAPTURE = call(
+    "SELECT outcome, usage_id, user_id, operation::text, credits, balance, available, at, "
+    "replayed FROM credits.capture(:id, :hold_id, :amount, :context)"
 )
-RELEASE: Query[Any] = Query(
-    text("SELECT outcome, credits, balance FROM credits.release(:hold_id, :context)").bindparams(
-        bindparam("hold_id", type_=Uuid), CONTEXT
-    )
-)
+RELEASE = call("SELECT outcome, credits, balance FROM credits.release(:hold_id, :context)")
 
 
 async def reserve(
@@ -131,7 +103,7 @@ async def capture(db: Writer, hold_id: UUID, *, amount: int | None = None) -> De
         )
     if outcome == "TOO_MUCH":
         raise AmountInvalid(f"The hold is of {credits} credits.", "Capture no more than that.")
-    raise _failure(outcome)
+    raise failure(outcome)
 
 
 async def release(db: Writer, hold_id: UUID) -> Released:
@@ -142,12 +114,4 @@ async def release(db: Writer, hold_id: UUID) -> Released:
     outcome, credits, balance = await db.one(RELEASE, hold_id=hold_id, context=carried_context(db))
     if outcome == "RELEASED":
         return Released(hold_id=hold_id, credits=credits, balance=balance)
-    raise _failure(outcome)
-
-
-def _failure(outcome: str) -> Exception:
-    if outcome == "UNKNOWN_HOLD":
-        return UnknownHold("hold_id names no hold.")
-    if outcome == "HOLD_OVER":
-        return HoldOver("The hold has ended.")
-    return failure(outcome)
+    raise failure(outcome)

@@ -1,4 +1,4 @@
-"""What the verbs share: the lock, the burning of grants, breakage, refusals, the way they record.
+"""What the verbs share: the lock, the order of grants, breakage, refusals, the way they record.
 
 None of these is callable by the app. The verbs are SECURITY DEFINER functions, so all of this runs
 as the owner, under the account's row lock, which `lock_account` takes before anything is read.
@@ -13,21 +13,36 @@ down_revision = "0002_holds_and_features"
 
 # Capture is for changes made outside of the verbs; these record what they mean instead.
 RECORDING = """
-CREATE FUNCTION credits.enter(p_context jsonb) RETURNS void
+CREATE FUNCTION credits.act(p_context jsonb) RETURNS text
     LANGUAGE plpgsql AS $$
+DECLARE
+    v_name text;
+    v_told text;
 BEGIN
-    PERFORM pg_catalog.set_config('bedplate.audited', 'credits', true);
     IF p_context IS NOT NULL THEN
-        PERFORM pg_catalog.set_config('bedplate.' || c.key, c.value, true)
-        FROM pg_catalog.jsonb_each_text(p_context) AS c;
+        FOREACH v_name IN ARRAY ARRAY['actor', 'request_id', 'ip', 'user_agent'] LOOP
+            v_told := p_context ->> v_name;
+            IF v_told IS NOT NULL THEN
+                v_told := pg_catalog.set_config('bedplate.' || v_name, v_told, true);
+            END IF;
+        END LOOP;
     END IF;
+    RETURN bedplate.context('actor');
 END $$;
 
-CREATE FUNCTION credits.leave() RETURNS void
-    LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_catalog.set_config('bedplate.audited', '', true);
-END $$;
+CREATE FUNCTION credits.enter() RETURNS text
+    LANGUAGE sql VOLATILE
+    RETURN pg_catalog.set_config('bedplate.audited', 'credits', true);
+
+CREATE FUNCTION credits.leave() RETURNS text
+    LANGUAGE sql VOLATILE
+    RETURN pg_catalog.set_config('bedplate.audited', '', true);
+
+CREATE FUNCTION credits.change(p_before int, p_after int) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN pg_catalog.jsonb_build_object(
+        'before', pg_catalog.jsonb_build_object('credits_remaining', p_before),
+        'after', pg_catalog.jsonb_build_object('credits_remaining', p_after));
 
 CREATE FUNCTION credits.record(
     p_action credits.audit_action, p_entity_type text, p_entity_id uuid,
@@ -37,10 +52,7 @@ CREATE FUNCTION credits.record(
 BEGIN
     INSERT INTO credits.audit_logs (action, entity_type, entity_id, changes, description)
     VALUES (p_action, p_entity_type, p_entity_id::text,
-            pg_catalog.jsonb_build_object(
-                'before', pg_catalog.jsonb_build_object('credits_remaining', p_before),
-                'after', pg_catalog.jsonb_build_object('credits_remaining', p_after)),
-            p_description);
+            credits.change(p_before, p_after), p_description);
 END $$;
 """
 
@@ -52,6 +64,19 @@ CREATE FUNCTION credits.request_hash(
     RETURN pg_catalog.sha256(pg_catalog.convert_to(
         pg_catalog.concat_ws('|', p_operation, coalesce(p_amount::text, 'priced'), p_details),
         'UTF8'));
+
+CREATE FUNCTION credits.kept_refusal(
+    p_user_id text, p_action text, p_key text, p_hash bytea,
+    OUT outcome text, OUT needed int, OUT available int
+)
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    SELECT CASE WHEN k.request_hash = p_hash THEN 'REFUSED' ELSE 'CONFLICT' END,
+           k.answer ->> 'needed', k.answer ->> 'available'
+    INTO outcome, needed, available
+    FROM bedplate.idempotency_keys k
+    WHERE k.user_id = p_user_id AND k.action = p_action AND k.key = p_key;
+END $$;
 
 CREATE FUNCTION credits.refuse(
     p_user_id text, p_action text, p_key text, p_hash bytea, p_needed int, p_available int
@@ -132,7 +157,7 @@ CREATE FUNCTION credits.settle(
 DECLARE
     v_hold record;
 BEGIN
-    PERFORM credits.enter(NULL);
+    PERFORM credits.enter();
     -- Holds first: what they free may be over as well.
     FOR v_hold IN
         SELECT h.id, h.expires_at FROM credits.credit_holds h
@@ -156,22 +181,26 @@ END $$;
 LOCK = """
 CREATE FUNCTION credits.lock_account(
     p_user_id {user_key}, p_operation credits.operation_type, p_context jsonb,
-    OUT balance_id uuid, OUT remaining int, OUT held int, OUT at timestamptz, OUT problem text
+    OUT balance_id uuid, OUT remaining int, OUT held int, OUT at timestamptz, OUT problem text,
+    OUT actor {user_key}, OUT actor_type text
 )
     LANGUAGE plpgsql AS $$
 DECLARE
+    v_actor CONSTANT text := credits.act(p_context);
     v_due timestamptz;
 BEGIN
-    IF p_context IS NOT NULL THEN
-        PERFORM credits.enter(p_context);
-        PERFORM credits.leave();
+    IF v_actor = p_user_id::text THEN
+        actor := p_user_id;
+    ELSE
+        actor := bedplate.actor_key(NULL::{user_key});
     END IF;
+    actor_type := CASE WHEN v_actor IS NULL THEN 'SYSTEM' ELSE 'USER' END;
     SELECT b.id, b.credits_remaining, b.credits_held, b.next_expiry
     INTO balance_id, remaining, held, v_due
     FROM credits.credit_balances b WHERE b.user_id = p_user_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         problem := 'UNKNOWN_ACCOUNT';
-    ELSIF p_operation <> 'ADMIN_ADJUSTMENT' AND bedplate.context('actor') <> p_user_id::text THEN
+    ELSIF p_operation <> 'ADMIN_ADJUSTMENT' AND v_actor <> p_user_id::text THEN
         problem := 'NOT_YOURS';
     ELSE
         at := bedplate.clock();
@@ -183,28 +212,30 @@ BEGIN
 END $$;
 """
 
-BURN = """
-CREATE FUNCTION credits.burn(
-    p_usage_id uuid, p_balance_id uuid, p_amount int, p_at timestamptz
-) RETURNS void
+# What pays for an amount: the grants in their burn order, each to what of it is free.
+GRANTS = """
+CREATE FUNCTION credits.open_grants(p_balance_id uuid, p_at timestamptz)
+    RETURNS TABLE (id uuid, free int)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT g.id, g.remaining - g.held FROM credits.credit_grants g
+    WHERE g.credit_balance_id = p_balance_id AND g.is_open AND g.remaining > g.held
+      AND (g.expires_at IS NULL OR g.expires_at > p_at)
+    ORDER BY g.priority, g.expires_at, g.created_at, g.id;
+END;
+
+CREATE FUNCTION credits.parts(p_balance_id uuid, p_amount int, p_at timestamptz)
+    RETURNS TABLE (grant_id uuid, part int)
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_grant record;
     v_left int := p_amount;
-    v_part int;
 BEGIN
-    FOR v_grant IN
-        SELECT g.id, g.remaining - g.held AS free FROM credits.credit_grants g
-        WHERE g.credit_balance_id = p_balance_id AND g.is_open AND g.remaining > g.held
-          AND (g.expires_at IS NULL OR g.expires_at > p_at)
-        ORDER BY g.priority, g.expires_at, g.created_at, g.id
+    FOR grant_id, part IN SELECT g.id, g.free FROM credits.open_grants(p_balance_id, p_at) AS g
     LOOP
         EXIT WHEN v_left = 0;
-        v_part := least(v_left, v_grant.free);
-        UPDATE credits.credit_grants SET remaining = remaining - v_part WHERE id = v_grant.id;
-        INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
-        VALUES (p_usage_id, v_grant.id, v_part);
-        v_left := v_left - v_part;
+        part := least(v_left, part);
+        v_left := v_left - part;
+        RETURN NEXT;
     END LOOP;
     IF v_left > 0 THEN
         RAISE EXCEPTION 'The grants of account % do not cover its balance.', p_balance_id
@@ -223,7 +254,8 @@ CREATE FUNCTION credits.cost_of(
 
 FUNCTIONS = (
     "cost_of(credits.operation_type, int)",
-    "burn(uuid, uuid, int, timestamptz)",
+    "parts(uuid, int, timestamptz)",
+    "open_grants(uuid, timestamptz)",
     "lock_account({user_key}, credits.operation_type, jsonb)",
     "settle(uuid, timestamptz)",
     "plan_expiry(uuid)",
@@ -231,17 +263,20 @@ FUNCTIONS = (
     "free_hold(uuid)",
     "expire_grant(uuid, int, timestamptz)",
     "refuse(text, text, text, bytea, int, int)",
+    "kept_refusal(text, text, text, bytea)",
     "request_hash(credits.operation_type, int, jsonb)",
     "record(credits.audit_action, text, uuid, int, int, text)",
+    "change(int, int)",
     "leave()",
-    "enter(jsonb)",
+    "enter()",
+    "act(jsonb)",
 )
 
 
 def upgrade() -> None:
     """Create the functions, for nobody but the owner."""
     run = lines.current().execute
-    for text in (RECORDING, REFUSALS, EXPIRY, LOCK, BURN):
+    for text in (RECORDING, REFUSALS, EXPIRY, LOCK, GRANTS):
         run(lines.with_users(text))
     for signature in FUNCTIONS:
         run(lines.with_users(f"REVOKE ALL ON FUNCTION credits.{signature} FROM PUBLIC"))

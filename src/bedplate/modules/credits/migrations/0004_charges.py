@@ -7,6 +7,9 @@ from bedplate.kernel import lines
 revision = "0004_charges"
 down_revision = "0003_ledger"
 
+# Most calls are new charges that the account can pay, so that way comes first, does under the lock
+# what only can be done there, and writes its audit entry itself, under the charge's own id.
+#
 # Plans live as long as the connection. One made while the tables were empty would go on to read
 # them whole, here and in the foreign keys' own lookups, which run under the same settings.
 DEDUCT = """
@@ -21,16 +24,76 @@ CREATE FUNCTION credits.deduct(
 DECLARE
     v_account record;
     v_done record;
-    v_kept record;
+    v_said text;
+    v_hash bytea;
+    v_grant uuid;
 BEGIN
     IF p_amount < 1 THEN
         RAISE EXCEPTION 'A charge is of one credit or more.' USING ERRCODE = '23514';
     END IF;
-    SELECT * INTO v_account FROM credits.lock_account(p_user_id, p_operation, p_context);
+    v_account := credits.lock_account(p_user_id, p_operation, p_context);
     outcome := v_account.problem;
     IF outcome IS NOT NULL THEN
         RETURN;
     END IF;
+    IF p_amount IS NULL THEN
+        credits := credits.cost_of(p_operation, p_default_cost);
+    ELSE
+        credits := p_amount;
+    END IF;
+    at := v_account.at;
+    available := v_account.remaining - v_account.held;
+    IF credits <= available THEN
+        INSERT INTO credits.usage_history
+            (id, user_id, credit_balance_id, operation_type, credits_used, action, key,
+             balance_after, available_after, is_priced, details, "timestamp")
+        SELECT p_id, p_user_id, v_account.balance_id, p_operation, credits, 'deduct', p_key,
+               v_account.remaining - credits, available - credits, p_amount IS NULL, p_details, at
+        WHERE NOT EXISTS (
+            SELECT FROM credits.usage_history h
+            WHERE h.credit_balance_id = v_account.balance_id AND h.action = 'deduct'
+              AND h.key = p_key
+        ) AND NOT EXISTS (
+            SELECT FROM bedplate.idempotency_keys k
+            WHERE k.user_id = p_user_id::text AND k.action = 'credits.deduct' AND k.key = p_key
+        );
+        IF FOUND THEN
+            outcome := 'DEDUCTED';
+            usage_id := p_id;
+            balance := v_account.remaining - credits;
+            available := available - credits;
+            replayed := false;
+            v_said := credits.enter();
+            -- Nearly always one grant pays it all.
+            UPDATE credits.credit_grants g SET remaining = g.remaining - credits
+            WHERE g.id = (SELECT o.id FROM credits.open_grants(v_account.balance_id, at) o LIMIT 1)
+              AND g.remaining - g.held >= credits AND credits > 0
+            RETURNING g.id INTO v_grant;
+            IF FOUND THEN
+                INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+                VALUES (p_id, v_grant, credits);
+            ELSE
+                INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+                SELECT p_id, p.grant_id, p.part
+                FROM credits.parts(v_account.balance_id, credits, at) p;
+                UPDATE credits.credit_grants g SET remaining = g.remaining - a.amount
+                FROM credits.usage_allocations a WHERE a.usage_id = p_id AND g.id = a.grant_id;
+            END IF;
+            UPDATE credits.credit_balances b
+            SET credits_remaining = balance, last_synced_at = at, updated_at = at
+            WHERE b.id = v_account.balance_id;
+            INSERT INTO credits.audit_logs
+                (id, action, entity_type, entity_id, user_id, actor_type, changes, description)
+            VALUES (p_id, 'CREDITS_DEDUCTED', 'CreditBalance', v_account.balance_id::text,
+                    v_account.actor, v_account.actor_type,
+                    credits.change(v_account.remaining, balance),
+                    credits || ' credits for ' || p_operation);
+            v_said := credits.leave();
+            RETURN;
+        END IF;
+    END IF;
+    -- Not charged now: it was before, or was refused before, or cannot be.
+    replayed := true;
     SELECT h.* INTO v_done FROM credits.usage_history h
     WHERE h.credit_balance_id = v_account.balance_id AND h.action = 'deduct' AND h.key = p_key;
     IF FOUND THEN
@@ -44,54 +107,24 @@ BEGIN
         balance := v_done.balance_after;
         available := v_done.available_after;
         at := v_done."timestamp";
-        replayed := true;
         RETURN;
     END IF;
-    SELECT k.request_hash, k.answer INTO v_kept FROM bedplate.idempotency_keys k
-    WHERE k.user_id = p_user_id::text AND k.action = 'credits.deduct' AND k.key = p_key;
-    IF FOUND THEN
-        outcome := CASE
-            WHEN v_kept.request_hash = credits.request_hash(p_operation, p_amount, p_details)
-            THEN 'REFUSED' ELSE 'CONFLICT' END;
-        credits := (v_kept.answer ->> 'needed')::int;
-        available := (v_kept.answer ->> 'available')::int;
-        replayed := true;
+    at := NULL;
+    v_hash := credits.request_hash(p_operation, p_amount, p_details);
+    v_done := credits.kept_refusal(p_user_id::text, 'credits.deduct', p_key, v_hash);
+    IF v_done.outcome IS NOT NULL THEN
+        outcome := v_done.outcome;
+        credits := v_done.needed;
+        available := v_done.available;
         RETURN;
     END IF;
     replayed := false;
-    credits := coalesce(p_amount, credits.cost_of(p_operation, p_default_cost));
     IF credits IS NULL THEN
         outcome := 'NO_COST';
         RETURN;
     END IF;
-    available := v_account.remaining - v_account.held;
-    IF available < credits THEN
-        outcome := 'REFUSED';
-        PERFORM credits.refuse(p_user_id::text, 'credits.deduct', p_key,
-                               credits.request_hash(p_operation, p_amount, p_details),
-                               credits, available);
-        RETURN;
-    END IF;
-    outcome := 'DEDUCTED';
-    usage_id := p_id;
-    balance := v_account.remaining - credits;
-    available := available - credits;
-    at := v_account.at;
-    PERFORM credits.enter(NULL);
-    INSERT INTO credits.usage_history
-        (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
-         available_after, is_priced, details, "timestamp")
-    VALUES (p_id, p_user_id, v_account.balance_id, p_operation, credits, 'deduct', p_key, balance,
-            available, p_amount IS NULL, p_details, at);
-    IF credits > 0 THEN
-        PERFORM credits.burn(p_id, v_account.balance_id, credits, at);
-    END IF;
-    UPDATE credits.credit_balances
-    SET credits_remaining = balance, last_synced_at = v_account.at, updated_at = v_account.at
-    WHERE id = v_account.balance_id;
-    PERFORM credits.record('CREDITS_DEDUCTED', 'CreditBalance', v_account.balance_id,
-                           v_account.remaining, balance, credits || ' credits for ' || p_operation);
-    PERFORM credits.leave();
+    outcome := 'REFUSED';
+    PERFORM credits.refuse(p_user_id::text, 'credits.deduct', p_key, v_hash, credits, available);
 END $$;
 COMMENT ON FUNCTION credits.deduct(
     uuid, {user_key}, credits.operation_type, text, int, jsonb, int, jsonb

@@ -60,12 +60,10 @@ BEGIN
         a_last[n] := 0;
     END LOOP;
     FOR r IN
-        SELECT g.id, g.remaining - g.held AS free, x.n
-        FROM unnest(a_id) WITH ORDINALITY AS x (id, n)
-        JOIN credits.credit_grants g ON g.credit_balance_id = x.id
-        WHERE g.is_open AND g.remaining > g.held
-          AND (g.expires_at IS NULL OR g.expires_at > a_at[x.n])
-        ORDER BY x.n, g.priority, g.expires_at, g.created_at, g.id
+        SELECT g.id, g.free, x.n FROM unnest(a_id) WITH ORDINALITY AS x (id, n)
+        CROSS JOIN LATERAL credits.open_grants(x.id, a_at[x.n])
+            WITH ORDINALITY AS g (id, free, nth)
+        ORDER BY x.n, g.nth
     LOOP
         m := m + 1;
         g_id[m] := r.id;
@@ -202,7 +200,7 @@ BEGIN
     IF v_bad THEN
         RETURN;
     END IF;
-    PERFORM credits.enter(NULL);
+    PERFORM credits.enter();
     INSERT INTO credits.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
          available_after, is_priced, details, "timestamp")
@@ -212,12 +210,10 @@ BEGIN
     FROM unnest(w_place, w_account) AS t (place, n);
     INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
     SELECT * FROM unnest(l_usage, l_grant, l_amount);
-    INSERT INTO bedplate.idempotency_keys
-        (user_id, action, key, request_hash, answer, created_at, expires_at)
-    SELECT a_user[t.n]::text, 'credits.deduct', i_key[t.place],
-           credits.request_hash(i_operation[t.place], i_amount[t.place], i_details[t.place]),
-           jsonb_build_object('needed', o_credits[t.place], 'available', o_available[t.place]),
-           bedplate.now(), bedplate.now() + interval '90 days'
+    PERFORM credits.refuse(
+        a_user[t.n]::text, 'credits.deduct', i_key[t.place],
+        credits.request_hash(i_operation[t.place], i_amount[t.place], i_details[t.place]),
+        o_credits[t.place], o_available[t.place])
     FROM unnest(f_place, f_account) AS t (place, n);
     UPDATE credits.credit_grants g SET remaining = g.remaining - t.taken
     FROM unnest(g_id, g_taken) AS t (id, taken) WHERE g.id = t.id AND t.taken > 0;

@@ -91,7 +91,7 @@ BEGIN
     usage_id := p_id;
     balance := v_account.remaining + credits;
     replayed := false;
-    PERFORM credits.enter(NULL);
+    PERFORM credits.enter();
     INSERT INTO credits.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
          available_after, is_priced, refund_of, details, "timestamp")
@@ -144,9 +144,7 @@ CREATE FUNCTION credits.reserve(
 DECLARE
     v_account record;
     v_done record;
-    v_grant record;
-    v_left int;
-    v_part int;
+    v_hash bytea;
 BEGIN
     SELECT * INTO v_account FROM credits.lock_account(p_user_id, p_operation, p_context);
     outcome := v_account.problem;
@@ -168,14 +166,12 @@ BEGIN
         expires_at := v_done.expires_at;
         RETURN;
     END IF;
-    SELECT k.request_hash, k.answer INTO v_done FROM bedplate.idempotency_keys k
-    WHERE k.user_id = p_user_id::text AND k.action = 'credits.reserve' AND k.key = p_key;
-    IF FOUND THEN
-        outcome := CASE
-            WHEN v_done.request_hash = credits.request_hash(p_operation, p_amount, p_details)
-            THEN 'REFUSED' ELSE 'CONFLICT' END;
-        credits := (v_done.answer ->> 'needed')::int;
-        available := (v_done.answer ->> 'available')::int;
+    v_hash := credits.request_hash(p_operation, p_amount, p_details);
+    v_done := credits.kept_refusal(p_user_id::text, 'credits.reserve', p_key, v_hash);
+    IF v_done.outcome IS NOT NULL THEN
+        outcome := v_done.outcome;
+        credits := v_done.needed;
+        available := v_done.available;
         RETURN;
     END IF;
     replayed := false;
@@ -187,8 +183,7 @@ BEGIN
     available := v_account.remaining - v_account.held;
     IF available < credits THEN
         outcome := 'REFUSED';
-        PERFORM credits.refuse(p_user_id::text, 'credits.reserve', p_key,
-                               credits.request_hash(p_operation, p_amount, p_details),
+        PERFORM credits.refuse(p_user_id::text, 'credits.reserve', p_key, v_hash,
                                credits, available);
         RETURN;
     END IF;
@@ -196,30 +191,17 @@ BEGIN
     hold_id := p_id;
     available := available - credits;
     expires_at := v_account.at + p_expires_in;
-    PERFORM credits.enter(NULL);
+    PERFORM credits.enter();
     INSERT INTO credits.credit_holds
         (id, credit_balance_id, operation_type, key, amount, expires_at, is_priced, details,
          available_after, created_at)
     VALUES (p_id, v_account.balance_id, p_operation, p_key, credits, expires_at,
             p_amount IS NULL, p_details, available, v_account.at);
-    v_left := credits;
-    FOR v_grant IN
-        SELECT g.id, g.remaining - g.held AS free FROM credits.credit_grants g
-        WHERE g.credit_balance_id = v_account.balance_id AND g.is_open AND g.remaining > g.held
-          AND (g.expires_at IS NULL OR g.expires_at > v_account.at)
-        ORDER BY g.priority, g.expires_at, g.created_at, g.id
-    LOOP
-        EXIT WHEN v_left = 0;
-        v_part := least(v_left, v_grant.free);
-        UPDATE credits.credit_grants SET held = held + v_part WHERE id = v_grant.id;
-        INSERT INTO credits.hold_allocations (hold_id, grant_id, amount)
-        VALUES (p_id, v_grant.id, v_part);
-        v_left := v_left - v_part;
-    END LOOP;
-    IF v_left > 0 THEN
-        RAISE EXCEPTION 'The grants of account % do not cover its balance.', v_account.balance_id
-            USING ERRCODE = '23514', HINT = 'Run bedplate check.';
-    END IF;
+    INSERT INTO credits.hold_allocations (hold_id, grant_id, amount)
+    SELECT p_id, p.grant_id, p.part
+    FROM credits.parts(v_account.balance_id, credits, v_account.at) p;
+    UPDATE credits.credit_grants g SET held = g.held + a.amount
+    FROM credits.hold_allocations a WHERE a.hold_id = p_id AND g.id = a.grant_id;
     UPDATE credits.credit_balances
     SET credits_held = credits_held + credits, last_synced_at = v_account.at,
         updated_at = v_account.at
@@ -288,7 +270,7 @@ BEGIN
     available := v_account.remaining - v_account.held + v_hold.amount - credits;
     at := v_account.at;
     replayed := false;
-    PERFORM credits.enter(NULL);
+    PERFORM credits.enter();
     PERFORM credits.free_hold(p_hold_id);
     INSERT INTO credits.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
@@ -355,7 +337,7 @@ BEGIN
     SELECT h.* INTO v_hold FROM credits.credit_holds h WHERE h.id = p_hold_id;
     credits := v_hold.amount;
     IF v_hold.state = 'OPEN' THEN
-        PERFORM credits.enter(NULL);
+        PERFORM credits.enter();
         PERFORM credits.end_hold(p_hold_id, 'RELEASED', v_account.at);
         PERFORM credits.plan_expiry(v_account.balance_id);
         PERFORM credits.leave();

@@ -30,7 +30,8 @@ CREATE FUNCTION credits.open_account(
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM credits.enter(p_context);
+    PERFORM credits.act(p_context);
+    PERFORM credits.enter();
     INSERT INTO credits.credit_balances (id, user_id, clerk_user_id, credits_remaining)
     SELECT p_id, u.{users_id}, {clerk_id}, p_credits FROM {users_table} u
     WHERE u.{users_id} = p_user_id
@@ -95,7 +96,7 @@ BEGIN
     outcome := 'GRANTED';
     grant_id := p_id;
     balance := v_account.remaining + p_amount;
-    PERFORM credits.enter(NULL);
+    PERFORM credits.enter();
     INSERT INTO credits.credit_grants
         (id, credit_balance_id, key, source, amount, remaining, priority, expires_at, details,
          created_at)
