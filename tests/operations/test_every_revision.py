@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from bedplate.catalog import connect
 from bedplate.kernel import registry as registries
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import KERNEL_LINE
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge
+from bedplate.operations.migrate.state import own_tables
+from bedplate.testing.generated_rows.generate import RUNNER_TABLES
 from tests.databases import Server, TestDatabase, new_database
 from tests.operations.fake_module import shop
 from tests.operations.walk import Stop, Walk, check, differences, stops
@@ -70,6 +73,15 @@ def test_a_revision_leads_up_back_and_up_again(users: str, stop: Stop, walk_of: 
     if reason is not None:
         pytest.skip(f"irreversible: {reason}")
     check(walk_of(users), stop)
+
+
+def test_the_runners_own_tables_get_no_rows(walk_of: WalkOf) -> None:
+    walk = walk_of("ours")
+    walk.go_before(None)
+    assert set(RUNNER_TABLES) == own_tables([]) - {"bedplate.audit_log"}
+    with connect(walk.database.owner_url) as connection:
+        assert connection.execute("SELECT count(*) FROM bedplate.journal").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM auth.schema_version").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("users", USERS)
@@ -168,7 +180,7 @@ def test_a_revision_that_does_not_lead_back_is_named(
 
 def test_a_right_one_is_not(database: TestDatabase, tmp_path: Path) -> None:
     walk = Walk(Registry([shop(tmp_path).manifest()]), database)
-    for stop in stops(walk.registry):
+    for stop in list(stops(walk.registry))[-2:]:
         check(walk, stop)
     assert not differences(walk.look(), walk.look())
     assert walk.look().contents["shop.items"].rows == 0

@@ -25,11 +25,10 @@ from bedplate.operations.migrate import audit_view, steps, undo
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.surroundings import survey
 from bedplate.testing import generate_rows
+from bedplate.testing.generated_rows.generate import RUNNER_TABLES
 from tests.databases import TestDatabase
 
 ROWS = 3
-RUNNER_TABLES = ("bedplate.receipts", "bedplate.journal")
-"""Books of the runner: every step writes to them, and nobody takes that back."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Walk:
         with connect(self.database.owner_url, autocommit=True) as connection:
             schemas = user_schemas(connection)
             if schemas:
-                generate_rows(connection, schemas, count=ROWS, skip=RUNNER_TABLES)
+                generate_rows(connection, schemas, count=ROWS)
 
     def up(self, stop: Stop) -> None:
         with connect(self.database.owner_url, autocommit=True) as connection:
@@ -116,6 +115,7 @@ class Walk:
 
 
 def look(connection: Connection) -> Look:
+    """Look at all that is not PostgreSQL's own; what the runner writes of itself is no matter."""
     schemas = user_schemas(connection)
     found = contents(connection, schemas)
     return Look(

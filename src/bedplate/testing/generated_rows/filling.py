@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -11,7 +12,15 @@ from psycopg import sql
 from bedplate.catalog import Connection
 from bedplate.kernel.errors import UsageError
 from bedplate.testing.generated_rows.candidates import Hints, Wanted, candidates, hints_in
-from bedplate.testing.generated_rows.groups import Group, Row, Value, groups_of, quoted, solutions
+from bedplate.testing.generated_rows.groups import (
+    Group,
+    Row,
+    Value,
+    groups_of,
+    quoted,
+    solutions,
+    unjudged,
+)
 from bedplate.testing.generated_rows.tables import Column, ForeignKey, Table
 
 ATTEMPTS_MAX = 60
@@ -61,6 +70,7 @@ class Filling:
         self._seed = seed
         self._shapes = shapes
         self._filled: set[int] = set()
+        self._parents_of: dict[str, list[tuple[Any, ...]]] = {}
 
     def fill(self, table: Table, count: int) -> int:
         """Insert up to `count` rows; fewer where a unique rule leaves no more room.
@@ -115,17 +125,25 @@ class Filling:
         pools = {name: self._pool(table, table.columns[name], number, parents) for name in fillable}
         # What the server makes itself, it makes also where no value is known.
         pools = {name: pool for name, pool in pools.items() if pool}
-        choices: list[tuple[Group, list[Row]]] = []
-        for group in groups_of(table, pools, waiting):
-            found = solutions(self._connection, table, group, pools, number)
-            if not found:
-                raise UsageError(
-                    f"No likely value of {', '.join(group.columns)} pleases"
-                    f" {' and '.join(group.names)} of {table.full_name}.",
-                    _next_step(table, group.columns),
-                )
-            choices.append((group, found))
-        return choices
+        groups = groups_of(table, pools, waiting)
+        try:
+            with self._connection.transaction():
+                return [(each, self._solutions(table, each, pools, number)) for each in groups]
+        except (psycopg.DataError, psycopg.errors.RaiseException):
+            # A rule that fails on some value instead of refusing it.
+            return [(each, unjudged(each, pools)) for each in groups]
+
+    def _solutions(
+        self, table: Table, group: Group, pools: Mapping[str, Sequence[Value]], number: int
+    ) -> list[Row]:
+        found = solutions(self._connection, table, group, pools, number)
+        if not found:
+            raise UsageError(
+                f"No likely value of {', '.join(group.columns)} pleases"
+                f" {' and '.join(group.names)} of {table.full_name}.",
+                _next_step(table, group.columns),
+            )
+        return found
 
     def _is_waiting(self, table: Table, key: ForeignKey) -> bool:
         """Whether the key's parents come after the table: a circle."""
@@ -150,6 +168,17 @@ class Filling:
             return self._to_come(self._tables[key.target], key, number)
         if self._is_waiting(table, key):
             return [[] for _ in key.columns]
+        rows = self._rows_of(key) if key.target == table.oid else self._parents_of.get(key.name)
+        if rows is None:
+            # While a table is filled, only its own rows become more.
+            rows = self._parents_of[key.name] = self._rows_of(key)
+        if rows:
+            return [list(values) for values in zip(*rows, strict=True)]
+        if key.target == table.oid and not nullable:
+            return self._to_come(table, key, number)
+        return [[] for _ in key.columns]
+
+    def _rows_of(self, key: ForeignKey) -> list[tuple[Any, ...]]:
         names = [sql.Identifier(name) for name in key.target_columns]
         statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
             sql.SQL(", ").join([sql.SQL("{}::text").format(name) for name in names]),
@@ -158,12 +187,7 @@ class Filling:
             sql.SQL(", ").join(names),
             sql.Literal(PARENTS_MAX),
         )
-        rows = self._connection.execute(statement).fetchall()
-        if rows:
-            return [list(values) for values in zip(*rows, strict=True)]
-        if key.target == table.oid and not nullable:
-            return self._to_come(table, key, number)
-        return [[] for _ in key.columns]
+        return self._connection.execute(statement).fetchall()
 
     def _to_come(self, target: Table, key: ForeignKey, number: int) -> list[list[str]]:
         """What the target's row of this number will be called."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bedplate.catalog import Connection
 from bedplate.kernel.errors import UsageError
-from bedplate.kernel.lines import VERSION_TABLE
+from bedplate.kernel.lines import KERNEL_LINE, VERSION_TABLE
 from bedplate.testing.generated_rows.filling import Filling
 from bedplate.testing.generated_rows.tables import Table, in_order, read_tables
 
@@ -17,6 +17,11 @@ ROWS_PER_TABLE = 5
 
 ROWS_MAX = 10_000
 """The most rows per table: each is tried on its own, at about a millisecond."""
+
+RUNNER_TABLES = tuple(
+    f"{KERNEL_LINE.schema}.{name}" for name in ("receipts", "journal", "backfills", "before_images")
+)
+"""What `bedplate migrate` keeps for itself: an entry that it did not write would look forged."""
 
 Shapes = Mapping[str, Callable[[int], str | None]]
 """`schema.table.column` to its value as PostgreSQL reads it from text, by the running number."""
@@ -57,8 +62,8 @@ def generate_rows(
     CHECKs, exclusion constraints and partitions are read from the catalog; rows that are there
     already stay and serve as parents. Triggers fire; where one refuses every row and the
     connection is a superuser's, the table is filled without them. The same database and seed get
-    the same rows. `skip` names tables to leave alone (`schema.table`), besides each line's version
-    table. `shapes` gives what cannot be guessed:
+    the same rows. `skip` names tables to leave alone (`schema.table`), besides those that
+    `bedplate migrate` keeps for itself. `shapes` gives what cannot be guessed:
     `{"shop.items.iban": lambda number: f"DE{number:020}"}`.
 
     Raises UsageError, which names the table and the rule, where no likely value is let in.
@@ -110,4 +115,4 @@ def _check_shapes(tables: Sequence[Table], shapes: Shapes) -> None:
 
 
 def _is_skipped(table: Table, skip: Collection[str]) -> bool:
-    return table.name == VERSION_TABLE or table.full_name in skip
+    return table.name == VERSION_TABLE or table.full_name in (*RUNNER_TABLES, *skip)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from bedplate.catalog import Connection
@@ -85,19 +84,23 @@ def solutions(
     pools: Mapping[str, Sequence[Value]],
     number: int,
 ) -> list[Row]:
-    """Return what the group's columns may hold together, the likeliest first; maybe nothing."""
-    names = group.columns
-    cut = _cut([pools[name] for name in names])
+    """Return what the group's columns may hold together, the likeliest first; maybe nothing.
+
+    Raises psycopg's error where a rule fails on some value instead of refusing it.
+    """
     if not group.conditions:
-        return [dict(zip(names, row, strict=True)) for row in islice(product(*cut), SOLUTIONS_MAX)]
-    try:
-        with connection.transaction():
-            statement = _statement(table, group, number)
-            rows = connection.execute(statement, [list(pool) for pool in cut]).fetchall()
-    except psycopg.DataError:
-        # A rule that fails on some value instead of refusing it: the INSERT has to tell.
-        rows = list(islice(product(*cut), SOLUTIONS_MAX))
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        return unjudged(group, pools)
+    cut = _cut([pools[name] for name in group.columns])
+    statement = _statement(table, group, number)
+    rows = connection.execute(statement, [list(pool) for pool in cut]).fetchall()
+    return [dict(zip(group.columns, row, strict=True)) for row in rows]
+
+
+def unjudged(group: Group, pools: Mapping[str, Sequence[Value]]) -> list[Row]:
+    """Return combinations of which only the INSERT can tell."""
+    cut = _cut([pools[name] for name in group.columns])
+    rows = islice(product(*cut), SOLUTIONS_MAX)
+    return [dict(zip(group.columns, row, strict=True)) for row in rows]
 
 
 def _cut(pools: Sequence[Sequence[Value]]) -> list[Sequence[Value]]:
