@@ -5,6 +5,7 @@ from __future__ import annotations
 from bedplate.operations.migrate.apply import OnNote, Policy, apply
 from bedplate.operations.migrate.books import Chain, verified
 from bedplate.operations.migrate.draft import Draft, Question, Wish, make
+from bedplate.operations.migrate.lint import Finding, Linter, squawk_program
 from bedplate.operations.migrate.plan import Plan, PlannedStep, plan
 from bedplate.operations.migrate.proof import Blocking, Proof, Rehearsed, proof_state
 from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
@@ -19,8 +20,10 @@ __all__ = [
     "Blocking",
     "Chain",
     "Draft",
+    "Finding",
     "HeldLock",
     "LineStatus",
+    "Linter",
     "OnNote",
     "OnReceipt",
     "OnStep",
@@ -40,6 +43,7 @@ __all__ = [
     "plan",
     "proof_state",
     "prove",
+    "squawk_program",
     "status",
     "undo",
     "verified",
