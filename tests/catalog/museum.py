@@ -45,6 +45,17 @@ CREATE POLICY cheap ON shop.items FOR SELECT USING (price < 10);
 ALTER TABLE shop.items ENABLE ROW LEVEL SECURITY;
 CREATE STATISTICS shop.together ON price, size FROM shop.items;
 CREATE VIEW shop.dear AS SELECT number, price FROM shop.items WHERE price > 100;
+CREATE TABLE shop.states (
+    state varchar(9) DEFAULT 'OPEN' CHECK (state IN ('OPEN', 'it''s (shut)', E'a\\\\b')),
+    code char(2) CHECK (code IN ('a', 'b')),
+    price numeric CHECK (price IN (1, 2.5)),
+    at timestamptz CHECK (at > '2030-01-01 12:00+02' AND at <> 'infinity'),
+    wait interval DEFAULT '1 day 02:00' CHECK (wait BETWEEN '1 s' AND '2 years'),
+    raw bytea DEFAULT 'x', ratio float8 DEFAULT 0.1, cost money DEFAULT 1.5,
+    "Odd ""name" varchar CHECK ("Odd ""name" NOT IN ('x', 'y'))
+);
+CREATE INDEX states_open ON shop.states (code) WHERE state IN ('OPEN', 'x');
+CREATE VIEW shop.open AS SELECT code FROM shop.states WHERE state IN ('OPEN', 'x');
 CREATE MATERIALIZED VIEW shop.counted AS SELECT count(*) AS n FROM shop.items;
 CREATE TABLE shop.events (at date NOT NULL, kind text CHECK (kind <> ''))
     PARTITION BY RANGE (at);

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
-from bedplate.catalog import Content, connect, content, contents, has_rows, user_schemas
+from bedplate.catalog import (
+    Connection,
+    Content,
+    connect,
+    content,
+    contents,
+    has_rows,
+    user_schemas,
+)
 from bedplate.kernel.errors import UsageError
-from tests.databases import TestDatabase
+from tests.databases import Server, TestDatabase, new_database
 
 ROWS = """
 CREATE SCHEMA shop;
@@ -17,14 +27,19 @@ INSERT INTO shop.items VALUES
 """
 
 
-def hash_after(database: TestDatabase, *statements: str) -> Content:
-    with connect(database.owner_url) as connection:
-        connection.execute(ROWS)
+@pytest.fixture(scope="module")
+def connection(server: Server) -> Iterator[Connection]:
+    with new_database(server) as database, connect(database.owner_url) as made:
+        made.execute(ROWS)
+        made.commit()
+        yield made
+
+
+def hash_after(connection: Connection, *statements: str) -> Content:
+    with connection.transaction(force_rollback=True):
         for statement in statements:
             connection.execute(statement.encode())
-        found = content(connection, "shop", "items")
-        connection.rollback()
-    return found
+        return content(connection, "shop", "items")
 
 
 @pytest.mark.parametrize(
@@ -41,8 +56,8 @@ def hash_after(database: TestDatabase, *statements: str) -> Content:
         "CREATE TABLE shop.child () INHERITS (shop.items); INSERT INTO shop.child VALUES (9)",
     ],
 )
-def test_the_same_rows_have_the_same_hash(database: TestDatabase, statement: str) -> None:
-    assert hash_after(database, statement) == hash_after(database)
+def test_the_same_rows_have_the_same_hash(connection: Connection, statement: str) -> None:
+    assert hash_after(connection, statement) == hash_after(connection)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +75,13 @@ def test_the_same_rows_have_the_same_hash(database: TestDatabase, statement: str
         "TRUNCATE shop.items",
     ],
 )
-def test_other_rows_have_another_hash(database: TestDatabase, statement: str) -> None:
-    assert hash_after(database, statement).hash != hash_after(database).hash
+def test_other_rows_have_another_hash(connection: Connection, statement: str) -> None:
+    assert hash_after(connection, statement).hash != hash_after(connection).hash
 
 
-def test_a_row_that_is_there_twice_is_seen(database: TestDatabase) -> None:
+def test_a_row_that_is_there_twice_is_seen(connection: Connection) -> None:
     doubled = "INSERT INTO shop.items SELECT * FROM shop.items WHERE id = 1"
-    twice, again = hash_after(database, doubled), hash_after(database, doubled, doubled)
+    twice, again = hash_after(connection, doubled), hash_after(connection, doubled, doubled)
     assert (twice.rows, again.rows) == (4, 6)
     assert twice.hash != again.hash
 

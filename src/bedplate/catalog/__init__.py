@@ -34,6 +34,7 @@ from bedplate.catalog.objects import (
 )
 from bedplate.catalog.read import read
 from bedplate.catalog.schemas import has_rows, user_schemas
+from bedplate.catalog.sizes import Size, sizes
 from bedplate.catalog.versions import LineVersion, read_versions
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Schema",
     "Sequence",
     "SequenceOptions",
+    "Size",
     "Snapshot",
     "Table",
     "Tools",
@@ -75,6 +77,7 @@ __all__ = [
     "has_rows",
     "read",
     "read_versions",
+    "sizes",
     "tools",
     "user_schemas",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bedplate.catalog.objects import Grant, Index, Schema, Snapshot, Table, Trigger
+from bedplate.catalog.spelling import settled
 
 Path = tuple[str, ...]
 Key = tuple[str, Path]
@@ -64,7 +65,12 @@ def definitions(snapshot: Snapshot, *, owners: bool = False) -> tuple[Definition
         found += _schema(schema, owners)
         for table in schema.tables:
             found += _table(table, tables.get(table.partition_of or ""), owners)
-    return tuple(sorted(found, key=_order))
+    return tuple(sorted(map(_settled, found), key=_order))
+
+
+def _settled(definition: Definition) -> Definition:
+    text = settled(definition.text)
+    return definition if text is definition.text else replace(definition, text=text)
 
 
 def _order(definition: Definition) -> tuple[Path, str, bool, str, Path, str]:

@@ -67,7 +67,8 @@ WHERE n.nspname = ANY (%s)
 ORDER BY n.nspname COLLATE "C", o.kind, o.name COLLATE "C"
 """
 
-# A subscription's and a user mapping's settings hold passwords: they are not read.
+# A range type brings its casts along, tied to it by an internal dependency. A subscription's and a
+# user mapping's settings hold passwords: they are not read.
 IN_NO_SCHEMA = """
 SELECT o.kind, o.name, o.definition, d.description
 FROM (
@@ -116,6 +117,6 @@ FROM (
 ) o
 LEFT JOIN pg_catalog.pg_description d ON d.classoid = o.class AND d.objoid = o.oid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
-                  WHERE e.classid = o.class AND e.objid = o.oid AND e.deptype = 'e')
+                  WHERE e.classid = o.class AND e.objid = o.oid AND e.deptype IN ('e', 'i'))
 ORDER BY o.kind, o.name COLLATE "C"
 """
