@@ -47,8 +47,8 @@ def test_migrate_seed_check_and_docs_follow_one_another(capfd: pytest.CaptureFix
     assert said(capfd, "seed", code=5)["error"]["code"] == "outdated_line"
     assert not said(capfd, "migrate", "status", "--check", code=1)["current"]
     assert said(capfd, "check", code=1)["ok"] is False
-    assert said(capfd, "migrate", "apply")["applied"][-1] == "credits 0007_grants"
-    assert said(capfd, "migrate", "apply")["applied"] == []
+    assert said(capfd, "migrate", "apply")[-1]["revision"] == "0007_grants"
+    assert said(capfd, "migrate", "apply") == []
     assert said(capfd, "migrate", "status", "--check")["current"]
     for users, used in ((8, 19), (0, 0)):
         assert said(capfd, "seed")["samples"] == [
@@ -102,7 +102,7 @@ def test_psql_runs_with_its_own_arguments_and_code(capfd: pytest.CaptureFixture[
 @pytest.mark.filterwarnings("ignore:This declarative base already contains")
 def test_a_module_s_way_from_new_to_rows_that_stay(capfd: pytest.CaptureFixture[str]) -> None:
     said(capfd, "module", "new", "corner.shelves")
-    assert said(capfd, "migrate", "apply")["applied"][-1] == "shelves 0001_shelves"
+    assert said(capfd, "migrate", "apply")[-1]["revision"] == "0001_shelves"
     assert said(capfd, "check")["ok"]
     url = said(capfd, "url")["url"]
     with psycopg.connect(url) as connection:

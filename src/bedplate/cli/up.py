@@ -131,7 +131,8 @@ def background(context: typer.Context, port: Port = None, work: Work = True) -> 
 
 
 def _bring_up(project: Opened, out: Output, samples: bool | None) -> Ready:
-    applied, lines = migrated(project, out)
+    receipts, lines = migrated(project, out)
+    applied = [f"{each.module} {each.revision}" for each in receipts]
     if samples is None:
         # Only what this very run created is certain to be nobody's data.
         samples = project.attachment is not None and project.attachment.created_database

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from bedplate.kernel.checks import Check
+from bedplate.operations.checks.chain import faults
 
 # The walls: what a stolen or mistaken statement of the app's role could do beyond data.
 WALLS = """
@@ -90,6 +91,13 @@ def builtin(schemas: Sequence[str]) -> tuple[Check, ...]:
             title="Every table and column has a comment",
             query=_about(schemas, COMMENTS),
             next_step="Comment on them in a revision.",
+        ),
+        Check(
+            id="bedplate.E005",
+            title="The chain of migration receipts is whole",
+            query=faults("receipts"),
+            next_step="Somebody changed the record of what migrations touched: compare it with an"
+            " exported one (`bedplate migrate receipts --export`) or a backup.",
         ),
     )
 

@@ -8,23 +8,19 @@ nobody can change, drop or slip in an entry without every later hash being wrong
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from psycopg import sql
 
-from bedplate.catalog import Connection
+from bedplate.catalog import Connection, connect, read_versions
 from bedplate.kernel import clock
-from bedplate.kernel.lines import KERNEL_LINE
-
-Book = Literal["receipts", "journal"]
-
-GENESIS = "0" * 64
-"""What stands for the hash of the entry before the first."""
+from bedplate.kernel.lines import KERNEL_LINE, Line
+from bedplate.operations.checks import GENESIS, HASHED, Book, faults
+from bedplate.operations.migrate.target import Target
 
 CREATE = """
 CREATE FUNCTION bedplate.refuse_in_books() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -85,8 +81,12 @@ SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (%s)
     AND NOT pg_catalog.has_table_privilege(r.oid, 'bedplate.receipts', 'SELECT')
 """
 NEWEST = "SELECT number, hash FROM {} ORDER BY number DESC LIMIT 1"
-INSERT = "INSERT INTO {} (number, document, previous_hash, hash) VALUES (%s, %s::jsonb, %s, %s)"
-READ = "SELECT number, document, previous_hash, hash FROM {} ORDER BY number"
+INSERT = (
+    "INSERT INTO {} (number, document, previous_hash, hash)"
+    " SELECT %s, said, %s, " + HASHED.format(previous="%s", document="said") + ""
+    " FROM (SELECT %s::jsonb AS said) entry"
+)
+READ = "SELECT number, document, document::text, previous_hash, hash FROM {} ORDER BY number"
 MADE = """
 SELECT document -> 'added' FROM bedplate.receipts
 WHERE module = %s AND revision = %s AND direction = 'up' ORDER BY number DESC LIMIT 1
@@ -95,12 +95,21 @@ WHERE module = %s AND revision = %s AND direction = 'up' ORDER BY number DESC LI
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a book as it is stored."""
+    """One entry of a book; `text` is its document as it is stored and hashed.
+
+    Anybody can recount the chain: `hash` is the SHA-256 of `previous_hash`, a line feed and `text`.
+    """
 
     number: int
     document: dict[str, Any]
+    text: str
     previous_hash: str
     hash: str
+
+    @property
+    def at(self) -> datetime:
+        """When it was written."""
+        return datetime.fromisoformat(self.document["at"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,13 @@ class Chain:
 
     entries: tuple[Entry, ...]
     faults: tuple[str, ...]
+
+
+def present(connection: Connection) -> bool:
+    """Tell whether the database keeps books."""
+    row = connection.execute(PRESENT).fetchone()
+    assert row is not None, "SELECT without FROM answers one row"
+    return bool(row[1])
 
 
 def ensure(connection: Connection, *readers: str | None) -> bool:
@@ -160,8 +176,7 @@ def append(connection: Connection, book: Book, document: Mapping[str, Any]) -> N
     table = sql.Identifier(KERNEL_LINE.schema, book)
     newest = connection.execute(sql.SQL(NEWEST).format(table)).fetchone()
     number, previous = (newest[0] + 1, newest[1]) if newest else (1, GENESIS)
-    text = canonical(document)
-    values = [number, text, previous, chained(previous, text)]
+    values = [number, previous, previous, json.dumps(document, ensure_ascii=False)]
     connection.execute(sql.SQL(INSERT).format(table), values)
 
 
@@ -176,56 +191,45 @@ def made_by(connection: Connection, module: str, revision: str) -> set[tuple[str
     return None if row is None else {(kind, name) for kind, name in row[0]}
 
 
-def verify_chain(connection: Connection, versions: Mapping[str, str | None]) -> Chain:
-    """Recount every hash of both books, and compare the newest receipts with the versions.
+def verified(target: Target) -> Chain:
+    """Read the receipts and recount both chains; see `verify_chain`. Any role may ask.
 
-    `versions` are the revisions at which the lines are: a receipt cut off at the end shows there.
+    Raises DatabaseUnreachable or AuthenticationFailed.
+    """
+    url = target.app_url or target.owner_url
+    with connect(url, autocommit=True, purpose="receipts") as connection:
+        return verify_chain(connection, target.registry.lines)
+
+
+def verify_chain(connection: Connection, lines: Sequence[Line]) -> Chain:
+    """Recount every hash of both books, and compare the newest receipts with the lines' versions.
+
+    The comparison shows receipts that were cut off at the end, which no hash does.
     """
     entries = receipts(connection)
-    faults = [*_faults("Receipt", entries), *_faults("Journal entry", _read(connection, "journal"))]
-    newest = {each.document["module"]: each.document for each in entries}
-    for module, document in newest.items():
-        if module in versions and document["after"] != versions[module]:
-            faults.append(
-                f"The newest receipt of {module} leads to {document['after']}, but its schema is"
-                f" at {versions[module]}."
-            )
-    return Chain(entries, tuple(faults))
-
-
-def canonical(document: Mapping[str, Any]) -> str:
-    """Return the one text of a document that is hashed: sorted keys, no spaces."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def chained(previous: str, text: str) -> str:
-    """Return an entry's hash: that of the entry before it and the entry's own text."""
-    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+    found = [*_faults(connection, "receipts"), *_faults(connection, "journal")]
+    versions = read_versions(connection, lines)
+    newest = {each.document["module"]: each.document["after"] for each in entries}
+    found += [
+        f"The newest receipt of {line.name} leads to {newest[line.name]}, but its schema is at"
+        f" {versions[line.name].revision}."
+        for line in lines
+        if line.name in newest and newest[line.name] != versions[line.name].revision
+    ]
+    return Chain(entries, tuple(found))
 
 
 def _read(connection: Connection, book: Book) -> tuple[Entry, ...]:
-    row = connection.execute(PRESENT).fetchone()
-    if row is None or not row[1]:
+    if not present(connection):
         return ()
     table = sql.Identifier(KERNEL_LINE.schema, book)
     return tuple(Entry(*each) for each in connection.execute(sql.SQL(READ).format(table)))
 
 
-def _faults(what: str, entries: Sequence[Entry]) -> list[str]:
-    found: list[str] = []
-    previous = GENESIS
-    for place, entry in enumerate(entries, 1):
-        if entry.number != place:
-            found.append(f"{what} {place} is missing.")
-            return found
-        if entry.previous_hash != previous:
-            found.append(f"{what} {place} does not follow the one before it.")
-        if entry.hash != chained(entry.previous_hash, canonical(entry.document)):
-            found.append(f"{what} {place} was changed.")
-        previous = entry.hash
-    return found
-
-
-def moment(entry: Entry) -> datetime:
-    """Return when an entry was written."""
-    return datetime.fromisoformat(entry.document["at"])
+def _faults(connection: Connection, book: Book) -> list[str]:
+    if not present(connection):
+        return []
+    return [
+        f"{book}, entry {number}: {problem}."
+        for number, problem in connection.execute(faults(book).encode())
+    ]

@@ -10,8 +10,9 @@ from bedplate.catalog import Connection, connect
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
-from bedplate.operations.migrate import alembic_bridge, audit_view, lock
+from bedplate.operations.migrate import alembic_bridge, audit_view, books, lock
 from bedplate.operations.migrate.receipt import OnReceipt
+from bedplate.operations.migrate.revisions_kept import refuse_edited
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.steps import run
@@ -69,8 +70,10 @@ def run_pending(
     lines = target.registry.lines
     with connect(target.owner_url, autocommit=True, purpose="migrate") as connection:
         before = read_status(connection, lines)
+        refuse_edited(connection, lines, before)
         # Enabling or disabling a module that was migrated before leaves nothing but the view to do.
-        if not list(_pending(lines, before)) and audit_view.is_current(connection, target.registry):
+        is_current = audit_view.is_current(connection, target.registry)
+        if not list(_pending(lines, before)) and is_current and books.present(connection):
             return before
     for line in lines:
         alembic_bridge.verify(line)
@@ -84,6 +87,7 @@ def run_pending(
             target.registry, connection, target.owner_url, target.app_url, target.bindings
         )
         surroundings = replace(found, proof=proof)
+        books.ensure(connection, surroundings.app, surroundings.reader)
         for step in pending:
             migration_lock.confirm()
             if on_step is not None:

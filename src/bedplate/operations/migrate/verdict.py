@@ -47,14 +47,22 @@ def _rows(before: Reading, after: Reading) -> Iterator[Touch]:
             yield Touch(
                 verdict="rows", kind="large objects", name=name, schema="pg_catalog", count=count
             )
+    counted = {
+        oid: count
+        for oid in before.relations
+        if (count := after.rows.get(oid, 0) - before.rows.get(oid, 0))
+    }
+    # To write a partition is to lock its parents, which hold no rows themselves.
+    parents = {name for oid in counted for name in before.lineage(before.relations[oid])[1:]}
     for oid, relation in before.relations.items():
-        count = after.rows.get(oid, 0) - before.rows.get(oid, 0)
         held = after.locks.get(oid, frozenset())
-        if count:
-            verdict: Verdict = "rows" if held & WRITING else "undone"
-            yield touched(before, relation, verdict, count=count)
+        if oid in counted:
+            kept: Verdict = "derived" if relation.kind == "m" else "rows"
+            verdict = kept if held & WRITING else "undone"
+            yield touched(before, relation, verdict, count=counted[oid])
         elif "RowExclusiveLock" in held and relation.kind in "rpmf":
-            yield touched(before, relation, "attempted")
+            if relation.full_name not in parents:
+                yield touched(before, relation, "attempted")
 
 
 def _relations(before: Reading, after: Reading) -> Iterator[Touch]:

@@ -19,6 +19,7 @@ from bedplate.operations.migrate import witness_queries as queries
 SEQUENCES_MAX = 1_000
 """How many sequences' values are read; of the others only the lock tells that they moved."""
 
+SETTLE = "SET CONSTRAINTS ALL IMMEDIATE"
 SAFE_PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)"
 SIZES = """
 SELECT oid::bigint, pg_catalog.pg_relation_size(oid), pg_catalog.pg_stat_get_live_tuples(oid)
@@ -139,7 +140,7 @@ def read_again(connection: Connection, before: Reading) -> Reading:
 
     What was put off to the COMMIT would else write when nobody looks any more.
     """
-    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    connection.execute(SETTLE)
     connection.execute(SAFE_PATH)
     held = locks(connection)
     found = _read(connection, held, {})

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bedplate.kernel.embedded import Attachment
+from bedplate.operations.migrate import verdict, witness_queries, witnesses
+from tests.databases import new_database
+from tests.operations.battery.beside import ADDITIONS
+from tests.operations.battery.case import Case
+from tests.operations.battery.cases import CASES, HARMLESS
+from tests.operations.battery.trial import Battery
+
+BY_NAME = {case.name: case for case in CASES}
+NOTHING_READ = "SELECT 1 WHERE false"
+
+# What leaves a trace for all that it was rolled back: a sequence is outside of every transaction.
+DRAWN = {
+    "nextval": {"shop.numbers"},
+    "nextval undone": {"shop.numbers"},
+    "setval": {"shop.numbers"},
+    "setval not called": {"shop.numbers"},
+    "identity insert": {"shop.tickets_id_seq"},
+}
+
+
+@pytest.fixture(scope="module")
+def battery(server: Attachment) -> Iterator[Battery]:
+    with new_database(server) as made:
+        battery = Battery(made)
+        yield battery
+        battery.close()
+
+
+def suited(battery: Battery) -> Iterator[Case]:
+    return filter(battery.suits, CASES)
+
+
+def test_no_change_is_missed_and_every_verdict_is_the_one_stated(battery: Battery) -> None:
+    """Content and definitions, found apart, are as before after each undeclared touch."""
+    faults: list[str] = []
+    alarms: set[str] = set()
+    tried = 0
+    for case in suited(battery):
+        tried += 1
+        trial = battery.try_case(case)
+        if trial.verdicts != case.expected:
+            said = ", ".join(each.sentence for each in trial.touches)
+            faults.append(f"{case.name}: expected {sorted(case.expected)}, but: {said}")
+        if trial.changed and not trial.beyond and not case.meanwhile:
+            faults.append(f"{case.name}: MISSED a change of {sorted(trial.changed)}")
+        if trial.traces != DRAWN.get(case.name, set()):
+            faults.append(f"{case.name}: left a trace in {sorted(trial.traces)}")
+        if trial.beyond and not trial.changed:
+            alarms.add(case.name)
+    assert faults == []
+    assert tried >= 190
+    assert alarms == {name for name in HARMLESS if battery.suits(BY_NAME[name])}
+
+
+def test_what_only_adds_in_its_own_schema_needs_no_word(battery: Battery) -> None:
+    assert [case.name for case in ADDITIONS if battery.try_case(case).beyond] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "witness", "instead", "then_missed"),
+    [
+        (witness_queries, "COUNTS", f"{NOTHING_READ} AND 1 = 2", "large object written"),
+        (witness_queries, "LOCKS", NOTHING_READ, "counters off"),
+        (
+            witness_queries,
+            "RELATIONS",
+            witness_queries.RELATIONS.replace("c.relfilenode::bigint", "0::bigint"),
+            "truncate",
+        ),
+        (witness_queries, "PARTS", "SELECT 1, '', '' WHERE false", "column swap"),
+        (witness_queries, "TYPES", f"{NOTHING_READ} AND 2 = 3", "rename label"),
+        (witness_queries, "FUNCTIONS", f"{NOTHING_READ} AND 3 = 4", "function redefined"),
+        (witnesses, "SETTLE", "SELECT 1", "deferred on a new table"),
+        (verdict, "_sequence", lambda *_: (), "nextval"),
+        (verdict, "LARGE_OBJECTS", {}, "large object removed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isupper() else None,
+)
+def test_without_any_one_witness_something_is_missed(
+    battery: Battery,
+    monkeypatch: pytest.MonkeyPatch,
+    place: object,
+    witness: str,
+    instead: object,
+    then_missed: str,
+) -> None:
+    case = BY_NAME[then_missed]
+    trial = battery.try_case(case)
+    assert trial.changed
+    assert trial.beyond
+    monkeypatch.setattr(place, witness, instead)
+    trial = battery.try_case(case)
+    assert trial.changed
+    assert trial.beyond == ()
