@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bedplate.cli.migrate import apply, lint, status
+from bedplate.cli.migrate import apply, lint, make, receipts, status
 from bedplate.cli.options import examples, group
 
 app = group(
@@ -10,5 +10,5 @@ app = group(
     short="Bring schemas to their newest revision.",
     epilog=examples("bedplate migrate status", "bedplate migrate apply"),
 )
-for verb in (lint, apply, status):
+for verb in (make, lint, apply, status, receipts):
     verb.register(app)
