@@ -249,6 +249,19 @@ def with_users(text: str) -> str:
     return text
 
 
+def with_roles(text: str) -> str:
+    """Fill in {role:app}, {role:reader} and {role:guarded}, as a drafted repair names the roles.
+
+    Where there is no such role apart from the owner, the owner is named.
+    """
+    context = current()
+    named = {"app": context.app, "reader": context.reader, "guarded": context.guarded}
+    for role, name in named.items():
+        quoted = "CURRENT_USER" if name is None else sql.Identifier(name).as_string()
+        text = text.replace(f"{{role:{role}}}", quoted)
+    return text
+
+
 def executable(*signatures: str) -> None:
     """Let the app's role, and nobody else, call functions of the module's schema.
 

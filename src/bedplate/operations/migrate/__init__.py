@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bedplate.operations.migrate.apply import OnNote, Policy, apply
 from bedplate.operations.migrate.books import Chain, verified
+from bedplate.operations.migrate.diff import Diff, diff, remember
 from bedplate.operations.migrate.draft import Draft, Question, Wish, make
 from bedplate.operations.migrate.lint import Finding, Linter, squawk_program
 from bedplate.operations.migrate.plan import Plan, PlannedStep, plan
 from bedplate.operations.migrate.proof import Blocking, Proof, Rehearsed, proof_state
 from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
 from bedplate.operations.migrate.rehearse import prove
+from bedplate.operations.migrate.repair import Repair, repairs
 from bedplate.operations.migrate.status import LineStatus, status
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
@@ -19,6 +21,7 @@ from bedplate.operations.migrate.unproven import apply_unproven
 __all__ = [
     "Blocking",
     "Chain",
+    "Diff",
     "Draft",
     "Finding",
     "HeldLock",
@@ -34,15 +37,19 @@ __all__ = [
     "Question",
     "Receipt",
     "Rehearsed",
+    "Repair",
     "Step",
     "Target",
     "Wish",
     "apply",
     "apply_unproven",
+    "diff",
     "make",
     "plan",
     "proof_state",
     "prove",
+    "remember",
+    "repairs",
     "squawk_program",
     "status",
     "undo",

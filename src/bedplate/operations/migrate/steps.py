@@ -62,7 +62,7 @@ def _run_once(step: Step, surroundings: Surroundings, revision: Revision) -> Rec
             app=surroundings.app,
             reader=surroundings.reader,
             guarded=surroundings.guarded,
-            definitions=partial(definitions_of, raw, step.line.schema),
+            definitions=partial(definitions_of, raw, step.line.schema, surroundings.roles),
         )
         watch.begin(raw)
         alembic_bridge.run(transaction, step.line, step.revision, step.direction, context)

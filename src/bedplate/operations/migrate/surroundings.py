@@ -28,6 +28,12 @@ class Surroundings:
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
     proof: str | None = None
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """The names of the roles that there are beside the owner, by what they are for."""
+        named = {"app": self.app, "reader": self.reader, "guarded": self.guarded}
+        return {role: name for role, name in named.items() if name is not None}
+
 
 def survey(
     registry: Registry,

@@ -13,6 +13,8 @@ from bedplate.kernel.lines import Line
 
 SLUG_CHARACTERS_MAX = 50
 LINE_CHARACTERS = 96
+PYTHON = ("#", "lines.", "if not lines.")
+ROLE = "{role:"
 # A colon before a word would be a parameter to Alembic's execute; a % to the driver.
 _NOT_PLAIN = re.compile(r"(?<!:):\w|%")
 
@@ -21,8 +23,7 @@ _NOT_PLAIN = re.compile(r"(?<!:):\w|%")
 class Draft:
     """A revision before it is a file, to follow `before`; `notes` say what it cannot decide.
 
-    `up` and `down` are statements; an entry that begins with `lines.` is a call of Python, and
-    one that begins with `#` a comment.
+    `up` and `down` are statements; an entry that begins with one of PYTHON is Python's.
     """
 
     line: Line
@@ -108,14 +109,14 @@ def _declared(touches: Footprint) -> list[str]:
 
 
 def _is_plain(entry: str) -> bool:
-    return not entry.startswith(("lines.", "#")) and not _NOT_PLAIN.search(entry)
+    return not entry.startswith(PYTHON) and not _NOT_PLAIN.search(entry)
 
 
 def _body(entries: Sequence[str]) -> list[str]:
     """The body of a function; `pass` is not needed, for the docstring is one."""
     found: list[str] = []
     for entry in entries:
-        if entry.startswith(("lines.", "#")):
+        if entry.startswith(PYTHON):
             found += [f"    {line}" for line in entry.splitlines()]
             continue
         call = "op.execute" if _is_plain(entry) else "lines.current().execute"
@@ -124,12 +125,15 @@ def _body(entries: Sequence[str]) -> list[str]:
 
 
 def _called(call: str, statement: str) -> str:
+    begin, end = (f"{call}(", ")")
+    if ROLE in statement:
+        begin, end = "lines.current().execute(lines.with_roles(", "))"
     if "\n" not in statement:
-        short = f"    {call}({_quoted(statement)})"
+        short = f"    {begin}{_quoted(statement)}{end}"
         if len(short) <= LINE_CHARACTERS:
             return short
     text = statement.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    return f'    {call}(\n        """\n{text}\n"""\n    )'
+    return f'    {begin}\n        """\n{text}\n"""\n    {end}'
 
 
 def _quoted(text: str) -> str:

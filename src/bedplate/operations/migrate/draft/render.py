@@ -39,11 +39,15 @@ def statements(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     Raises DraftRefused for what cannot be changed in place without losing rows: a table that
     becomes partitioned, a domain of another type; and for kinds that it cannot spell.
     """
-    return tuple(_Way(flattened(before), flattened(after)).statements())
+    return tuple(Way(flattened(before), flattened(after)).statements())
 
 
-class _Way:
-    """The way from the elements of one snapshot to those of another."""
+class Way:
+    """The way from the elements of one snapshot to those of another.
+
+    `added`, `removed`, `replaced` and the keys of `alterations` say what happens to which;
+    `written_anew` are the columns whose rows PostgreSQL may have to write again.
+    """
 
     def __init__(self, before: Iterable[Element], after: Iterable[Element]) -> None:
         self.before = {each.key: each for each in ordered(before)}
@@ -60,11 +64,10 @@ class _Way:
                 self.replaced.add(key)
             else:
                 self.alterations[key] = way
-        self.renamed = self._renames()
         self._spread()
 
     def statements(self) -> Iterator[str]:
-        yield from self.renamed.values()
+        """Yield the statements, in an order that works."""
         backwards = list(reversed(self.before.values()))
         early = [each for each in backwards if self._goes_early(each)]
         gone = {element.key for element in early}
@@ -76,6 +79,17 @@ class _Way:
             is_late = element.key in self.removed and element.key not in gone
             if is_late and not self._goes_along(element):
                 yield from self._dropped(element)
+
+    @property
+    def touched(self) -> set[Key]:
+        """What existed before and is not left as it was."""
+        return self.removed | self.replaced | self.alterations.keys() | self.shaken.keys()
+
+    @property
+    def written_anew(self) -> set[Key]:
+        """The columns whose rows PostgreSQL may have to write again."""
+        computed = {key for key in self.replaced if _is_computed(self.before[key])}
+        return self.shaken.keys() | computed
 
     def _forward(self, element: Element) -> Iterator[str]:
         key = element.key
@@ -147,6 +161,7 @@ class _Way:
             for key in self.alterations
             if (kinds := disturbs(self.before[key], self.after[key]))
         }
+        self.shaken = shaken
         gone = {*self.replaced, *(key for key in self.removed if self._collides(key))}
         waiting = [*gone, *shaken]
         while waiting:
@@ -171,10 +186,6 @@ class _Way:
     def _collides(self, key: Key) -> bool:
         name = self.before[key].provides
         return name is not None and key[0] not in EARLY and name in self._new_names()
-
-    def _renames(self) -> dict[Key, str]:
-        """Give what only changed its name the new one: a rule or an index is not made again."""
-        return {}
 
 
 def _outlives(element: Element) -> bool:
