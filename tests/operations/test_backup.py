@@ -135,6 +135,7 @@ class TestRestore:
         assert ask(place, 'SELECT last_value FROM "Odd shop".orders_id_seq', into) == before
         again = backup.create(at(place.admin_url, into), shelf)
         assert again.manifest.contents == made.manifest.contents
+        assert again.manifest.fingerprint == made.manifest.fingerprint
         assert again.manifest.identity != made.manifest.identity
         assert again.manifest.making == made.manifest.making, "owner, locale, who may connect"
         with psycopg.connect(at(place.app_url, into)) as app:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import psycopg
@@ -40,12 +39,6 @@ SELECT EXISTS (
 )
 """
 SIZE = "SELECT pg_catalog.pg_database_size(%s::name)"
-
-_ELEMENT = r"'(?:[^']|'')*'::[\w .]+(?:\(\d+\))?"
-ELEMENT = re.compile(_ELEMENT)
-CAST_OF_ARRAY = re.compile(
-    rf"\(ARRAY\[(?P<list>{_ELEMENT}(?:, {_ELEMENT})*)\]\)::(?P<to>[\w .]+)\[\]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +163,6 @@ def _differences(backup: Backup, state: State) -> list[str]:
         if saved.get(name) != state.contents.get(name)
     ]
     if state.fingerprint != backup.manifest.fingerprint:
-        # PostgreSQL may write the same definition in two ways, so it is the lines that tell.
         before = _lines((backup.folder / CATALOG).read_text("utf-8"))
         after = _lines(state.catalog)
         found += [f"missing: {line}" for line in sorted(before - after)]
@@ -182,23 +174,10 @@ def _lines(catalog: str) -> set[str]:
     """The catalog's lines, each after the name of the object that it is indented below."""
     found: set[str] = set()
     whole = ""
-    for line in _settled(catalog).splitlines():
+    for line in catalog.splitlines():
         if line.startswith(" "):
             found.add(f"{whole}, {line.strip()}")
         else:
             whole = line.partition(":")[0]
             found.add(line)
     return found
-
-
-def _settled(catalog: str) -> str:
-    """Write casts of constant arrays the way PostgreSQL does once it has read its own output.
-
-    `(ARRAY['a'::t])::u[]`, which it makes of `IN` on a varchar, comes back as `ARRAY[('a'::t)::u]`.
-    """
-    return CAST_OF_ARRAY.sub(_cast_each, catalog)
-
-
-def _cast_each(found: re.Match[str]) -> str:
-    elements = ", ".join(f"({each[0]})::{found['to']}" for each in ELEMENT.finditer(found["list"]))
-    return f"ARRAY[{elements}]"

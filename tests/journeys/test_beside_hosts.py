@@ -1,0 +1,151 @@
+"""Beside a host's own database: enable, use, disable; and all that is the host's is as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from bedplate import Database, Project, Settings, UserId, errors
+from bedplate.kernel import registry
+from bedplate.modules.auth import User, backfill_preferences, create_user, users
+from bedplate.modules.credits import (
+    Charge,
+    Deducted,
+    OperationType,
+    Refused,
+    UnknownAccount,
+    UnknownUser,
+    balance_of,
+    deduct,
+    deduct_many,
+    get_user_with_data,
+    open_account,
+    refund,
+)
+from bedplate.operations import checks, migrate
+from bedplate.operations.migrate import Receipt
+from bedplate.testing import Server
+from tests.journeys.host_layouts import EMAILS, LAYOUTS, Hosted, Layout, hosted
+
+NOBODY: Mapping[type, UserId] = {UUID: UUID(int=1), str: "nobody", int: 2**60}
+OURS = {"auth", "bedplate", "credits"}
+
+
+@pytest.fixture(params=LAYOUTS, ids=lambda layout: layout.name)
+def host(
+    request: pytest.FixtureRequest, bedplate_server: Server, bedplate_settings: Settings
+) -> Iterator[Hosted]:
+    settings = replace(bedplate_settings, modules=("auth", "credits"))
+    with hosted(bedplate_server, settings, request.param) as made:
+        yield made
+
+
+async def test_enable_use_disable(host: Hosted) -> None:
+    before = host.state()
+    triggers = host.foreign_key_triggers()
+    schemas = host.schemas()
+
+    receipts = apply(host)
+    assert len(receipts) >= 10, "every revision of three lines has one"
+    assert [(each.rows_touched, each.rewritten) for each in receipts] == [(0, ())] * len(receipts)
+    changed = {name.partition(".")[0] for each in receipts for name in each.shape_changes}
+    assert changed <= OURS, "later revisions change what earlier ones made, and no more"
+    assert host.state() ^ before == set()
+    assert host.schemas() == schemas | OURS
+    assert host.foreign_key_triggers() > triggers, "our foreign keys point at the host's users"
+    commands = host.commands()
+    assert len(commands) > 100, "the watch sees what we make"
+    assert [each for each in commands if host.is_others(each)] == []
+
+    assert apply(host) == [], "the second time there is nothing to do"
+    await _use(host)
+    assert host.commands() == [], "neither that nor using it is DDL"
+    assert host.state() ^ before == set()
+
+    disable(host)
+    assert host.schemas() == schemas
+    assert host.state() ^ before == set()
+    assert host.foreign_key_triggers() == triggers
+    assert [each for each in host.commands() if host.is_others(each)] == []
+
+
+def apply(host: Hosted) -> list[Receipt]:
+    """Bring every line to its head, as the owner; return the receipts."""
+    receipts: list[Receipt] = []
+    settings = host.settings
+    assert settings.database_owner_url is not None
+    migrate.apply_unproven(
+        registry.load(settings.modules),
+        owner_url=settings.database_owner_url,
+        app_url=settings.database_url,
+        bindings=settings.bind,
+        on_receipt=receipts.append,
+    )
+    return receipts
+
+
+def disable(host: Hosted) -> None:
+    """Take back every line, the youngest first and the kernel's last."""
+    settings = host.settings
+    assert settings.database_owner_url is not None
+    for number, module in enumerate(("credits", "auth", "bedplate")):
+        migrate.undo(
+            registry.load(("auth", "credits")[: 2 - number]),
+            module,
+            to=None,
+            owner_url=settings.database_owner_url,
+            bindings=settings.bind,
+        )
+
+
+async def _use(host: Hosted) -> None:
+    async with await Project.open(settings=host.settings) as project:
+        await _read_users(project.db, host.layout)
+        await _spend_credits(project.db, *host.layout.keys)
+    assert host.settings.database_url is not None
+    outcomes = checks.run(
+        registry.load(host.settings.modules),
+        host.settings.database_url,
+        bindings=host.settings.bind,
+    )
+    assert [each.id for each in outcomes if not each.ok and not each.is_warning] == []
+
+
+async def _read_users(db: Database, layout: Layout) -> None:
+    for key, email in zip(layout.keys, EMAILS, strict=True):
+        assert (await users.get(db, key)).email == email
+        found = await users.by_email(db, email.upper())
+        assert found is not None
+        assert found.id == key
+    async with db.transaction() as tx:
+        assert (await backfill_preferences(tx)).rows == 3
+    async with db.transaction() as tx:
+        with pytest.raises(errors.TableNotWritable):
+            await create_user(tx, User(email="new@example.com"))
+
+
+async def _spend_credits(db: Database, ada: UserId, grace: UserId, tony: UserId) -> None:
+    everyone = (ada, grace, tony)
+    for key in everyone:
+        assert (await open_account(db, key, credits=50)).balance == 50
+    chat = OperationType.AI_TEXT_CHAT
+    done = await deduct(db, ada, chat, key="first", amount=20)
+    assert isinstance(done, Deducted)
+    assert (await deduct(db, ada, chat, key="first", amount=20)).replayed
+    await refund(db, done.usage_id, key="back", amount=5)
+    charges = [
+        Charge(user_id=user, operation=chat, key=f"many {user}", amount=7) for user in everyone
+    ]
+    assert all(isinstance(each, Deducted) for each in await deduct_many(db, charges))
+    assert isinstance(await deduct(db, tony, chat, key="too much", amount=44), Refused)
+    assert [(await balance_of(db, user)).credits for user in everyone] == [28, 43, 43]
+    whole = await get_user_with_data(db, ada)
+    assert (whole.user.id, whole.user.email) == (ada, EMAILS[0])
+    nobody = NOBODY[type(ada)]
+    with pytest.raises(UnknownUser):
+        await open_account(db, nobody)
+    with pytest.raises(UnknownAccount):
+        await deduct(db, nobody, chat, key="nobody", amount=1)
