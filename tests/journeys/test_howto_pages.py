@@ -27,7 +27,7 @@ def project(
     return {"__name__": "__page__", "url": url}
 
 
-def _program(page: str) -> Any:
+def program(page: str) -> Any:
     """A page's examples, on the lines where the page has them, so that errors point there."""
     path = ROOT / "docs" / "howto" / f"{page}.md"
     place = path.relative_to(ROOT).as_posix()
@@ -44,7 +44,7 @@ def _program(page: str) -> Any:
 
 @pytest.mark.parametrize("page", ["background-work", "query-and-write", "use-beside-sqlalchemy"])
 async def test_an_async_page_runs(page: str, project: dict[str, Any]) -> None:
-    running = eval(_program(page), project)
+    running = eval(program(page), project)
     assert inspect.iscoroutine(running)
     try:
         await running
@@ -54,11 +54,11 @@ async def test_an_async_page_runs(page: str, project: dict[str, Any]) -> None:
 
 
 def test_the_sync_page_runs(project: dict[str, Any]) -> None:
-    assert eval(_program("run-sync"), project) is None
+    assert eval(program("run-sync"), project) is None
 
 
 async def test_the_app_of_the_fastapi_page_serves(project: dict[str, Any]) -> None:
-    eval(_program("use-with-fastapi"), project)
+    eval(program("use-with-fastapi"), project)
     app = project["app"]
     transport = httpx.ASGITransport(app)
     async with (
