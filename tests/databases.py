@@ -20,7 +20,8 @@ from typing import Protocol
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
 
 from bedplate.kernel import embedded, roles
 from bedplate.kernel.embedded import Attachment, RoleName
@@ -79,12 +80,10 @@ class GivenServer:
         roles.ensure(admin_url, self.database, self._passwords)
 
     def url(self, role: RoleName = "app", database: str | None = None) -> str:
-        if role == "admin":
-            return make_conninfo(self._admin_url, dbname=database or self.database)
-        user, password = f"{self.database}_{role}", self._passwords[role]
-        return make_conninfo(
-            self._admin_url, user=user, password=password, dbname=database or self.database
-        )
+        url = make_url(self._admin_url).set(database=database or self.database)
+        if role != "admin":
+            url = url.set(username=f"{self.database}_{role}", password=self._passwords[role])
+        return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
