@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import psycopg
 import pytest
 
@@ -105,6 +107,34 @@ def test_a_snapshot_is_the_same_whoever_reads_and_leaves_the_session_alone(
             assert connection.execute("SHOW search_path").fetchone() == ("shop, public",)
     assert snapshots[0] == snapshots[1] == snapshots[2]
     assert hash(snapshots[0]) == hash(snapshots[1])
+
+
+def test_a_reading_goes_on_while_others_make_and_drop_tables(database: TestDatabase) -> None:
+    done = threading.Event()
+
+    def churn() -> None:
+        with connect(database.owner_url, autocommit=True) as other:
+            while not done.is_set():
+                other.execute(
+                    "CREATE TABLE shop.passing (id serial PRIMARY KEY, a int CHECK (a>0))"
+                )
+                other.execute("CREATE VIEW shop.seen AS SELECT id FROM shop.passing WHERE a > 1")
+                other.execute("DROP VIEW shop.seen; DROP TABLE shop.passing")
+
+    with connect(database.owner_url) as connection:
+        connection.execute(SHOP)
+        connection.commit()
+        expected = {table.name for table in read(connection, ["shop"]).tables}
+        connection.rollback()
+        thread = threading.Thread(target=churn)
+        thread.start()
+        try:
+            for _ in range(10):
+                found = {table.name for table in read(connection, ["shop"]).tables}
+                assert found - {"passing", "seen"} == expected
+        finally:
+            done.set()
+            thread.join()
 
 
 def test_a_schema_without_our_mark_is_foreign(database: TestDatabase) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
+
+import psycopg
 
 from bedplate.catalog import objects, queries
 from bedplate.catalog.connection import Connection
@@ -32,6 +35,11 @@ from bedplate.catalog.objects import (
     Trigger,
 )
 from bedplate.catalog.pinned import pinned
+from bedplate.kernel.errors import CatalogMoved
+
+ATTEMPTS_MAX = 20
+PAUSE_S = 0.01
+VIEWS = ("view", "materialized view")
 
 Row = tuple[Any, ...]
 Made = TypeVar("Made")
@@ -42,10 +50,22 @@ def read(connection: Connection, schemas: Sequence[str]) -> Snapshot:
     """Read the schemas that exist of those named, and what lies in none, in 20 statements.
 
     No lock outlives it. Inside a transaction of the caller's the snapshot shows its uncommitted
-    changes too.
+    changes too. Where others drop what is being read it begins again, and raises CatalogMoved when
+    they do not rest.
     """
-    with pinned(connection):
-        return _Reading(connection, list(schemas)).snapshot()
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            with pinned(connection):
+                return _Reading(connection, list(schemas)).snapshot()
+        # PostgreSQL's functions that write definitions look at this very moment, not at that of
+        # the statement: an object that is gone by then is its internal error, or no definition.
+        except (psycopg.errors.InternalError_, _Gone):
+            time.sleep(attempt * PAUSE_S)
+    raise CatalogMoved(f"The schema changed while it was read, {ATTEMPTS_MAX} times.")
+
+
+class _Gone(Exception):
+    """An object was dropped after it was listed."""
 
 
 class _Reading:
@@ -97,6 +117,13 @@ class _Reading:
     def _rows(self, query: str) -> list[Row]:
         return self._connection.execute(query.encode(), [self._names]).fetchall()
 
+    def _defined(self, query: str, place: int) -> list[Row]:
+        """Ask for objects whose definition stands at `place`."""
+        rows = self._rows(query)
+        if any(row[place] is None for row in rows):
+            raise _Gone
+        return rows
+
     def _all(self, query: str) -> list[Row]:
         return self._connection.execute(query.encode()).fetchall()
 
@@ -119,14 +146,16 @@ class _Reading:
             )
 
     def _tables(self) -> defaultdict[str, list[Table]]:
-        constraints = _by_first(self._rows(queries.CONSTRAINTS))
-        indexes = _by_first(self._rows(queries.INDEXES))
-        triggers = _by_first(self._rows(queries.TRIGGERS))
-        rules = _by_first(self._rows(queries.RULES))
+        constraints = _by_first(self._defined(queries.CONSTRAINTS, 4))
+        indexes = _by_first(self._defined(queries.INDEXES, 7))
+        triggers = _by_first(self._defined(queries.TRIGGERS, 2))
+        rules = _by_first(self._defined(queries.RULES, 2))
         policies = _by_first(self._rows(queries.POLICIES))
         tables: defaultdict[str, list[Table]] = defaultdict(list)
         for oid, schema, name, kind, comment, owner, parent, *rest in self._rows(queries.TABLES):
             bound, key, inherits, query, unlogged, options, settings, row_security = rest
+            if query is None and kind in VIEWS:
+                raise _Gone
             table = Table(
                 schema=schema,
                 name=name,
@@ -169,7 +198,7 @@ class _Reading:
         return found
 
     def _domains(self) -> defaultdict[str, list[Domain]]:
-        checks = _by_first(self._rows(queries.DOMAIN_CHECKS))
+        checks = _by_first(self._defined(queries.DOMAIN_CHECKS, 2))
         found: defaultdict[str, list[Domain]] = defaultdict(list)
         for schema, oid, *rest in self._rows(queries.DOMAINS):
             rules = tuple(DomainCheck(*row) for row in checks[oid])
@@ -188,7 +217,7 @@ class _Reading:
 
     def _functions(self) -> defaultdict[str, list[Function]]:
         found: defaultdict[str, list[Function]] = defaultdict(list)
-        for schema, oid, *rest in self._rows(queries.FUNCTIONS):
+        for schema, oid, *rest in self._defined(queries.FUNCTIONS, 5):
             found[schema].append(_made(Function, rest, grants=self._granted("function", oid)))
         return found
 

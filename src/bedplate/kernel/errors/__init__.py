@@ -17,6 +17,8 @@
     │   └── SchemaRefused             the server refuses CREATE SCHEMA
     ├── MigrationFailed               a revision failed and was rolled back
     │   ├── UndeclaredTouch           it touched more than it declares
+    │   ├── RevisionEdited            an applied revision's file is not the one that was run
+    │   ├── NoWayBack                 a revision cannot be undone
     │   ├── StepNotAllowed            a statement may not run outside of a transaction
     │   ├── DefinitionDiffers         another object has the name of what a step would make
     │   ├── BackfillFailed            a backfill cannot begin or go on
@@ -27,6 +29,7 @@
     ├── RehearsalRefused              no private copy can be made to rehearse on
     ├── ProofMissing                  no rehearsal of this plan on this database
     ├── ProofFailed                   the rehearsal found what must not happen
+    ├── CatalogMoved                  the schema kept changing while it was read
     ├── ToolsMissing                  no pg_dump of that major version is on this machine
     ├── ToolFailed                    pg_dump, pg_restore or another such program failed
     ├── BackupError                   backups
@@ -114,6 +117,7 @@ from bedplate.kernel.errors.root import (
 from bedplate.kernel.errors.setup import (
     BackfillFailed,
     BaselineDiffers,
+    CatalogMoved,
     DefinitionDiffers,
     DocumentStale,
     DraftRefused,
@@ -124,6 +128,7 @@ from bedplate.kernel.errors.setup import (
     ModuleCycle,
     ModuleMissing,
     ModuleNotFound,
+    NoWayBack,
     OutdatedLine,
     PortTaken,
     ProofFailed,
@@ -131,6 +136,7 @@ from bedplate.kernel.errors.setup import (
     RegistryError,
     RehearsalRefused,
     ResetRefused,
+    RevisionEdited,
     SchemaNotOurs,
     SchemaRefused,
     ServerStartFailed,
@@ -177,6 +183,7 @@ __all__ = [
     "BackupRefused",
     "BaselineDiffers",
     "BedplateError",
+    "CatalogMoved",
     "CheckViolation",
     "ConnectionFailed",
     "ConnectionLost",
@@ -208,6 +215,7 @@ __all__ = [
     "ModuleCycle",
     "ModuleMissing",
     "ModuleNotFound",
+    "NoWayBack",
     "NotFound",
     "NotNullViolation",
     "OutdatedLine",
@@ -225,6 +233,7 @@ __all__ = [
     "RestoreDiffers",
     "RestoreRefused",
     "RetryableError",
+    "RevisionEdited",
     "SchemaNotOurs",
     "SchemaRefused",
     "SerializationFailure",

@@ -126,6 +126,18 @@ class UndeclaredTouch(MigrationFailed):
     code = "undeclared_touch"
 
 
+class RevisionEdited(MigrationFailed):
+    """The file of an applied revision is no longer the one that was run."""
+
+    code = "revision_edited"
+
+
+class NoWayBack(MigrationFailed):
+    """A revision that is to be undone has no way back."""
+
+    code = "no_way_back"
+
+
 class StepNotAllowed(MigrationFailed):
     """A statement that may not run outside of a transaction; it was not sent."""
 
@@ -161,6 +173,13 @@ class ProofFailed(BedplateError):
     """The rehearsal found what must not happen to the database; nothing was applied."""
 
     code = "proof_failed"
+
+
+class CatalogMoved(BedplateError):
+    """The schema kept changing while it was read."""
+
+    code = "catalog_moved"
+    advice = "Try again while nobody changes the schema."
 
 
 class ToolsMissing(BedplateError):
