@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,7 @@ from bedplate.kernel import clock
 from bedplate.kernel.errors import ProofFailed, ProofMissing, RehearsalRefused
 from bedplate.kernel.registry import Registry
 from bedplate.operations import backup
-from bedplate.operations.migrate import apply as applying
-from bedplate.operations.migrate import books, rehearse
-from bedplate.operations.migrate.apply import Policy, apply
+from bedplate.operations.migrate import Policy, apply, books, rehearse
 from bedplate.operations.migrate.plan import plan
 from bedplate.operations.migrate.proof import FOLDER
 from bedplate.operations.migrate.rehearse import prove
@@ -28,6 +27,9 @@ from bedplate.operations.migrate.unproven import apply_unproven
 from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
 from tests.operations.test_rehearse import target_of
+
+applying = importlib.import_module("bedplate.operations.migrate.apply")
+"""The file; the face has the function of that name."""
 
 MORE = (
     'def upgrade():\n    op.execute("ALTER TABLE shop.shelves ADD depth int")\n'

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from bedplate.catalog import Snapshot, connect, read
+from bedplate.catalog import connect, read
+from bedplate.kernel import embedded
 from bedplate.kernel import registry as registries
 from bedplate.kernel.bindings import Binding
+from bedplate.kernel.errors import EmbeddedError, RehearsalRefused
 from bedplate.operations import migrate
-from bedplate.operations.migrate import expected
-from bedplate.operations.migrate.ground import COPY, Ground, grounds
+from bedplate.operations.migrate import copies, expected, private_server, sample
+from bedplate.operations.migrate.copies import COPY
+from bedplate.operations.migrate.ground import Ground, grounds
 from bedplate.operations.migrate.target import Target
 from tests.databases import TestDatabase
 
@@ -92,38 +96,6 @@ def test_what_a_killed_rehearsal_left_is_dropped_by_the_next(
         assert f"{COPY}_1_1" not in databases(database)
 
 
-def tables(snapshot: Snapshot, schema: str) -> dict[str, dict[str, object]]:
-    found = snapshot.schema(schema)
-    assert found is not None
-    return {
-        table.name: {
-            **{column.name: column for column in table.columns},
-            **{rule.name: rule for rule in table.constraints},
-            **{index.name: index for index in table.indexes},
-        }
-        for table in found.tables
-    }
-
-
-@pytest.mark.parametrize("bindings", [{}, BOUND], ids=["own users", "adopted users"])
-def test_the_models_alone_and_the_lines_alone_make_the_same_tables(
-    target: Target, database: TestDatabase, bindings: dict[str, Binding]
-) -> None:
-    with psycopg.connect(database.owner_url) as owner:
-        owner.execute(HOST)
-    bound = target_of(database, target.folder, **bindings)
-    with grounds(bound) as ground:
-        lines = expected.from_lines(bound, ground)
-        models = expected.from_models(bound, ground)
-    for schema in ("auth", "credits"):
-        made = tables(lines, schema)
-        for name, parts in tables(models, schema).items():
-            assert parts == made[name]
-    assert ("users" in tables(models, "auth")) is not bool(bindings)
-    with connect(database.owner_url) as connection:
-        assert read(connection, ["bedplate", "auth", "credits"]).schemas == ()
-
-
 def test_the_lines_alone_are_what_apply_makes(
     target: Target, ground: Ground, database: TestDatabase
 ) -> None:
@@ -131,3 +103,114 @@ def test_the_lines_alone_are_what_apply_makes(
     migrate.apply_unproven(target.registry, owner_url=database.owner_url, app_url=database.app_url)
     with connect(database.owner_url) as connection:
         assert read(connection, ["bedplate", "auth", "credits"]) == lines
+
+
+@pytest.fixture
+def given(target: Target) -> Target:
+    """The same database as DATABASE_URL gives it: nobody's administrator."""
+    return replace(target, admin_url=None)
+
+
+SHOP = """
+CREATE SCHEMA host;
+CREATE TABLE host.customers (id int PRIMARY KEY, referrer int REFERENCES host.customers);
+CREATE TABLE host.orders (
+    id int, at date, customer int REFERENCES host.customers,
+    doubled int GENERATED ALWAYS AS (id * 2) STORED,
+    PRIMARY KEY (id, at)
+) PARTITION BY RANGE (at);
+CREATE TABLE host.orders_old PARTITION OF host.orders FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
+CREATE TABLE host.orders_new PARTITION OF host.orders FOR VALUES FROM ('2020-01-01') TO (MAXVALUE);
+CREATE TABLE host.items (
+    "order" int, at date, line int,
+    FOREIGN KEY ("order", at) REFERENCES host.orders
+);
+INSERT INTO host.customers SELECT n, nullif(n - 1, 0) FROM generate_series(1, 60) n;
+INSERT INTO host.orders SELECT n, date '2019-11-01' + n, 61 - n FROM generate_series(1, 60) n;
+INSERT INTO host.items SELECT o.id, o.at, 1 FROM host.orders o ORDER BY id DESC;
+"""
+
+
+def counted(url: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    with psycopg.connect(url) as connection:
+        for name in ("customers", "orders", "items"):
+            (row,) = connection.execute(f"SELECT count(*) FROM host.{name}".encode()).fetchall()
+            found[name] = row[0]
+    return found
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["same server", "private server"])
+def test_of_a_large_database_some_rows_are_copied_with_all_that_they_refer_to(
+    target: Target,
+    given: Target,
+    database: TestDatabase,
+    private: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute(SHOP)
+    monkeypatch.setattr(copies, "FULL_BYTES_MAX", 0)
+    monkeypatch.setattr(sample, "ROWS_PER_TABLE", 3)
+    with grounds(given if private else target) as ground, ground.copy() as copy:
+        assert ground.kind == ("private server" if private else "same server")
+        assert copy.data == "sampled"
+        found = counted(copy.owner_url)
+    # Three of the last orders' lines need those orders; a customer needs who brought him, and so on
+    # down to the first: PostgreSQL has checked each of them.
+    assert found["items"] == 3
+    assert 3 <= found["orders"] < 12
+    assert found["customers"] >= found["orders"]
+
+
+def test_a_private_server_has_the_roles_the_rights_and_the_rows_and_leaves_nothing(
+    given: Target, database: TestDatabase
+) -> None:
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute(HOST)
+        owner.execute('GRANT USAGE ON SCHEMA host TO PUBLIC; GRANT SELECT ON host."User" TO PUBLIC')
+    homes = set(Path("/tmp").glob("bedplate-rehearsal-*"))
+    with grounds(given) as ground:
+        assert ground.kind == "private server"
+        with ground.copy() as copy:
+            assert copy.app_url is not None
+            assert users(copy.app_url) == ["u1", "u2"]
+            with psycopg.connect(copy.owner_url) as owner:
+                query = "SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user"
+                assert owner.execute(query).fetchone() == (database.roles[0], False)
+                server = owner.info.server_version // 10_000
+            with psycopg.connect(database.owner_url) as live:
+                assert live.info.server_version // 10_000 == server
+    assert set(Path("/tmp").glob("bedplate-rehearsal-*")) == homes
+    assert users(database.owner_url) == ["u1", "u2"]
+
+
+def test_where_no_server_of_that_version_can_be_had_the_reason_is_told(
+    given: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attach(folder: Path, *, major: int, durable: bool) -> object:
+        raise EmbeddedError(f"The embedded server has no PostgreSQL {major}.", "")
+
+    monkeypatch.setattr(embedded, "attach", attach)
+    refused = pytest.raises(RehearsalRefused, match=r"has no PostgreSQL \d+.*--without-proof")
+    with refused, grounds(given):
+        pass
+
+
+def test_an_extension_that_the_private_server_lacks_is_named(
+    given: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_server, "AVAILABLE", "SELECT 'other'")
+    refused = pytest.raises(RehearsalRefused, match=r"lacks extensions .* uses: .*plpgsql")
+    with refused, grounds(given):
+        pass
+
+
+def test_a_table_that_the_owner_may_not_read_is_named_with_the_grant(
+    given: Target, database: TestDatabase
+) -> None:
+    with psycopg.connect(database.admin_url) as admin:
+        admin.execute("CREATE SCHEMA closed; CREATE TABLE closed.safe (id int)")
+    refused = pytest.raises(RehearsalRefused, match=r"closed.*pg_read_all_data")
+    with grounds(given) as ground, refused, ground.copy():
+        pass

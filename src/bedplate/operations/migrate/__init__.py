@@ -6,12 +6,15 @@ from bedplate.operations.migrate.apply import OnNote, Policy, apply
 from bedplate.operations.migrate.books import Chain, verified
 from bedplate.operations.migrate.diff import Diff, diff, remember
 from bedplate.operations.migrate.draft import Draft, Question, Wish, make
+from bedplate.operations.migrate.history import Happening, history
 from bedplate.operations.migrate.lint import Finding, Linter, squawk_program
+from bedplate.operations.migrate.losses import Loss, losses
 from bedplate.operations.migrate.plan import Plan, PlannedStep, plan
 from bedplate.operations.migrate.proof import Blocking, Proof, Rehearsed, proof_state
 from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
 from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.repair import Repair, repairs
+from bedplate.operations.migrate.reset import mark, reset
 from bedplate.operations.migrate.status import LineStatus, status
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
@@ -24,9 +27,11 @@ __all__ = [
     "Diff",
     "Draft",
     "Finding",
+    "Happening",
     "HeldLock",
     "LineStatus",
     "Linter",
+    "Loss",
     "OnNote",
     "OnReceipt",
     "OnStep",
@@ -44,12 +49,16 @@ __all__ = [
     "apply",
     "apply_unproven",
     "diff",
+    "history",
+    "losses",
     "make",
+    "mark",
     "plan",
     "proof_state",
     "prove",
     "remember",
     "repairs",
+    "reset",
     "squawk_program",
     "status",
     "undo",

@@ -12,7 +12,7 @@ from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import ProofFailed, RehearsalRefused
 from bedplate.operations import backup
 from bedplate.operations.migrate import books, lock
-from bedplate.operations.migrate.ground import with_database
+from bedplate.operations.migrate.copies import with_database
 from bedplate.operations.migrate.plan import Plan, read_plan
 from bedplate.operations.migrate.proof import Proof, stored, unfit
 from bedplate.operations.migrate.receipt import OnReceipt

@@ -15,7 +15,8 @@ from bedplate.kernel.model import Model, mapper_of
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.types import BoundKey
 from bedplate.operations.migrate import transfer
-from bedplate.operations.migrate.ground import PURPOSE, Copy, Ground
+from bedplate.operations.migrate.copies import PURPOSE, Copy
+from bedplate.operations.migrate.ground import Ground
 from bedplate.operations.migrate.target import Target
 from bedplate.operations.migrate.unproven import apply_unproven
 

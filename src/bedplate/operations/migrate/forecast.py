@@ -49,7 +49,9 @@ def forecast(target: Target, steps: Iterable[Rehearsed]) -> tuple[Blocking, ...]
         rates = {name: rest for name, *rest in live.execute(RATES.encode(), [tables])}
     found: list[Blocking] = []
     for (module, revision, table), lock in longest.items():
-        writes, reads = rates.get(table, (0.0, 0.0))
+        if table not in rates:
+            continue  # an earlier revision of the plan makes it
+        writes, reads = rates[table]
         per_second = writes + (reads if lock.mode in READERS_WAIT else 0.0)
         waiting = round(per_second * lock.held_ms / 1000, 2)
         found.append(

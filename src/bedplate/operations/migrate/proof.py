@@ -12,7 +12,7 @@ import msgspec
 
 from bedplate.kernel import clock
 from bedplate.kernel.errors import ProofMissing
-from bedplate.operations.migrate.ground import DataKind, GroundKind
+from bedplate.operations.migrate.copies import DataKind, GroundKind
 from bedplate.operations.migrate.plan import Plan
 from bedplate.operations.migrate.receipt import HeldLock
 
@@ -136,3 +136,15 @@ def unfit(proof: Proof | None, plan: Plan) -> ProofMissing | None:
 
 def _place(folder: Path, plan_hash: str) -> Path:
     return folder / FOLDER / f"{plan_hash[:NAME_CHARACTERS]}.json"
+
+
+def proof_state(plan: Plan, folder: Path) -> str:
+    """Tell in a sentence whether a stored proof lets this plan be applied."""
+    try:
+        proof = stored(folder, plan)
+        why = unfit(proof, plan)
+    except ProofMissing as error:
+        why, proof = error, None
+    if why is not None or proof is None:
+        return str(why)
+    return f"rehearsed at {proof.made_at:%Y-%m-%d %H:%M} UTC, on this schema."

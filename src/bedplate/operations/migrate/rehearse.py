@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bedplate.catalog import Snapshot, connect, difference, fingerprint
 from bedplate.kernel import clock
 from bedplate.kernel.errors import BedplateError
 from bedplate.operations.migrate.agreement import disagreements
+from bedplate.operations.migrate.copies import PURPOSE, Copy
 from bedplate.operations.migrate.expected import from_lines, from_models
 from bedplate.operations.migrate.forecast import forecast
-from bedplate.operations.migrate.ground import PURPOSE, Copy, Ground, grounds
+from bedplate.operations.migrate.ground import Ground, grounds
 from bedplate.operations.migrate.plan import Plan, read_plan
-from bedplate.operations.migrate.proof import Proof, Rehearsed, store
+from bedplate.operations.migrate.proof import Blocking, Proof, Rehearsed, store
 from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.second_sessions import SecondSessions, watching
 from bedplate.operations.migrate.state import State, read_schema, read_state, without_books
@@ -56,14 +57,7 @@ def prove(target: Target, *, on_step: OnStep | None = None) -> Proof:
             steps=tuple(rehearsal.steps),
             blocking=blocking,
             witnesses=tuple(rehearsal.witnesses),
-            notes=(
-                *rehearsal.notes,
-                *(
-                    f"{each.table} is locked for {each.held_ms:.0f} ms ({each.mode})."
-                    for each in blocking
-                    if each.held_ms > BUDGET_MS
-                ),
-            ),
+            notes=(*rehearsal.notes, *_over_budget(blocking)),
             reasons=tuple(rehearsal.reasons),
         )
     store(proof, target.folder)
@@ -200,6 +194,15 @@ class _Rehearsal:
     def _read_schema(self) -> Snapshot:
         with connect(self._copy.admin_url, purpose=PURPOSE) as connection:
             return read_schema(connection, self._lines)
+
+
+def _over_budget(blocking: Iterable[Blocking]) -> Iterator[str]:
+    longest: dict[str, Blocking] = {}
+    for each in blocking:
+        longest.setdefault(each.table, each)
+    for table, each in longest.items():
+        if each.held_ms > BUDGET_MS:
+            yield f"{table} is locked for {each.held_ms:.0f} ms ({each.mode})."
 
 
 def _content_changes(before: State, after: State) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.lines import Line
 from bedplate.operations.migrate import wal
-from bedplate.operations.migrate.ground import PURPOSE, Copy, with_database
+from bedplate.operations.migrate.copies import PURPOSE, Copy, with_database
 from bedplate.operations.migrate.plan import PlannedStep
 from bedplate.operations.migrate.state import own_tables
 

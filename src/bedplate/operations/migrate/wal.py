@@ -48,15 +48,16 @@ class Position:
 
 def position(connection: Connection) -> Position:
     """Return the log's position now, with everything before it written to the files."""
-    # A commit that waits for the disk takes everything before it along.
-    with connection.transaction():
-        connection.execute("SET LOCAL synchronous_commit = on")
-        connection.execute("SELECT pg_catalog.pg_current_xact_id()")
     row = connection.execute(
         "SELECT lsn::text, pg_catalog.pg_walfile_name(lsn)"
-        " FROM pg_catalog.pg_current_wal_flush_lsn() lsn"
+        " FROM pg_catalog.pg_current_wal_insert_lsn() lsn"
     ).fetchone()
     assert row is not None, "a function answers one row"
+    # A commit that waits for the files takes everything before it along; it must have something
+    # to write, or PostgreSQL lets it go without.
+    with connection.transaction():
+        connection.execute("SET LOCAL synchronous_commit = on")
+        connection.execute("SELECT pg_catalog.pg_logical_emit_message(true, 'bedplate', '')")
     return Position(*row)
 
 
@@ -103,6 +104,8 @@ def read(span: Span, files: Mapping[str, str], runner: Collection[str]) -> Writt
     if not (span.folder / span.start.file).exists():
         return None
     argv = [f"--path={span.folder}", f"--start={span.start.lsn}", f"--end={span.end.lsn}"]
+    # Without a file's name the program would ask any of them how large they are, an empty one too.
+    argv.append(span.start.file)
     try:
         finished = tools(span.major).run("pg_waldump", argv, timeout_s=LIMIT_S)
     except (ToolFailed, ToolsMissing):
