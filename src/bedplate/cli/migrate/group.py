@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from bedplate.cli.migrate import apply, lint, make, receipts, status
+from bedplate.cli.migrate import (
+    apply,
+    diff,
+    history,
+    lint,
+    make,
+    plan,
+    prove,
+    receipts,
+    reset,
+    status,
+    undo,
+)
 from bedplate.cli.options import examples, group
 
 app = group(
@@ -10,5 +22,5 @@ app = group(
     short="Bring schemas to their newest revision.",
     epilog=examples("bedplate migrate status", "bedplate migrate apply"),
 )
-for verb in (make, lint, apply, status, receipts):
+for verb in (make, lint, plan, prove, apply, undo, status, history, receipts, diff, reset):
     verb.register(app)
