@@ -229,7 +229,9 @@ def test_what_has_no_way_back_is_labelled_and_not_taken_back(
     module.add(
         "0001_first", 'irreversible = "Names are gone for good."\ndef upgrade():\n    pass\n'
     )
-    module.add("0002_second", TRACE.replace("ALTER TYPE shop.size SET SCHEMA host", "SELECT 1"))
+    module.add(
+        "0002_second", IMPORT + TRACE.replace("ALTER TYPE shop.size SET SCHEMA host", "SELECT 1")
+    )
     proof = rehearsed(host, tmp_path, module)
     assert any("Names are gone for good" in note for note in proof.notes)
     assert [step.irreversible for step in proof.steps][-2:] == ["Names are gone for good.", None]
