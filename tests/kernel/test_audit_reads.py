@@ -6,6 +6,7 @@ import hashlib
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -126,16 +127,37 @@ def test_a_log_of_another_module_joins_by_its_models(world: World) -> None:
     assert not having["shop"]
 
 
-ROWS, ENTITIES, READS = 1_000_000, 100_000, 1_000
+ROWS, ENTITIES, READS = 10_000_000, 1_000_000, 1_000
+INDEXES = """
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+WHERE indrelid = %s::regclass AND NOT indisprimary
+"""
+
+
+@contextmanager
+def indexed_afterwards(here: Corner) -> Iterator[None]:
+    """Build the logs' indexes once, instead of keeping them up to date for every row."""
+    indexes = [
+        index
+        for log in ("auth.audit_logs", "corner.audit_logs")
+        for index in here.owner.execute(INDEXES, [log]).fetchall()
+    ]
+    for name, _ in indexes:
+        here.owner.execute(f"DROP INDEX {name}".encode())
+    yield
+    for _, definition in indexes:
+        here.owner.execute(definition.encode())
 
 
 @pytest.mark.full
-def test_a_million_entries(bedplate_clone: Clone, world: World) -> None:
-    """The history of one of 100,000 entities among a million entries: 95 of 100 below 10 ms."""
+def test_ten_million_entries(bedplate_clone: Clone, world: World) -> None:
+    """The history of one of a million entities among ten million entries: p95 below 10 ms."""
     if world.mode == "sync":
         pytest.skip("the server's work is the same in both worlds")
     with corner(bedplate_clone) as here:
-        fill(here, ROWS // 2, ENTITIES)
+        here.owner.execute("SET statement_timeout = 0")
+        with indexed_afterwards(here):
+            fill(here, ROWS // 2, ENTITIES)
         choose = random.Random(1)
 
         async def read(db: Database) -> list[float]:
