@@ -105,7 +105,7 @@ def database(server: Server) -> Iterator[TestDatabase]:
 
 
 @contextmanager
-def new_database(server: Server) -> Iterator[TestDatabase]:
+def new_database(server: Server, template: str = "template1") -> Iterator[TestDatabase]:
     """A database that the owner's role owns and the app's and the reader's may connect to."""
     name = f"t{os.getpid()}_{next(_numbers)}"
     made = TestDatabase(
@@ -119,7 +119,9 @@ def new_database(server: Server) -> Iterator[TestDatabase]:
     with psycopg.connect(server.url("admin"), autocommit=True) as admin:
         database = sql.Identifier(name)
         admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(owner))
+            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+                database, sql.Identifier(owner), sql.Identifier(template)
+            )
         )
         admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
         admin.execute(
