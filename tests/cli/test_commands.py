@@ -51,7 +51,8 @@ def test_the_commands_are_the_ones_promised() -> None:
     assert {" ".join(path) for path in commands()} == {
         *("up", "down", "status", "url", "psql", "seed", "check", "demo"),
         *("module list", "module new", "module enable", "module disable", "module graph"),
-        *("migrate apply", "migrate receipts", "migrate status", "docs build", "docs check"),
+        *("migrate plan", "migrate prove", "migrate apply", "migrate receipts", "migrate status"),
+        *("docs build", "docs check"),
         *("audit show", "audit export"),
         *("work list", "work retry", "work cancel"),
     }
