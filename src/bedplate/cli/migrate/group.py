@@ -12,6 +12,7 @@ from bedplate.cli.migrate import (
     prove,
     receipts,
     reset,
+    sql,
     status,
     undo,
 )
@@ -22,5 +23,5 @@ app = group(
     short="Bring schemas to their newest revision.",
     epilog=examples("bedplate migrate status", "bedplate migrate apply"),
 )
-for verb in (make, lint, plan, prove, apply, undo, status, history, receipts, diff, reset):
+for verb in (make, lint, plan, prove, apply, undo, status, history, receipts, diff, sql, reset):
     verb.register(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -52,4 +52,4 @@ def _text(kept: Sequence[Happening]) -> str:
 
 
 def _short(fact: object) -> str:
-    return ", ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
+    return ", ".join(map(str, cast("list[object]", fact))) if isinstance(fact, list) else str(fact)

@@ -54,7 +54,8 @@ def reset(context: typer.Context, options: Options) -> None:
 
     For development only: the database must have been marked with --mark, once, and its name is
     typed each time. The mark is a line of that very database's comment: no dump, clone or file
-    carries it to another. What is not Bedplate's stays. Drift is no reason: see `bedplate migrate diff`.
+    carries it to another. What is not Bedplate's stays. Drift is no reason to reset: see
+    `bedplate migrate diff --repair`.
     """
     out = Output(options.as_json)
     if options.mark and options.unmark:

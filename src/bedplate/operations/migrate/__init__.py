@@ -15,6 +15,7 @@ from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
 from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.repair import Repair, repairs
 from bedplate.operations.migrate.reset import mark, reset
+from bedplate.operations.migrate.sql import Part, as_sql
 from bedplate.operations.migrate.status import LineStatus, status
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
@@ -35,6 +36,7 @@ __all__ = [
     "OnNote",
     "OnReceipt",
     "OnStep",
+    "Part",
     "Plan",
     "PlannedStep",
     "Policy",
@@ -48,6 +50,7 @@ __all__ = [
     "Wish",
     "apply",
     "apply_unproven",
+    "as_sql",
     "diff",
     "history",
     "losses",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bedplate.catalog import Change, Column, Schema, Snapshot, Table, difference
 from bedplate.kernel.errors import DraftRefused, ModuleNotFound
@@ -182,11 +183,11 @@ def _unfilled(before: Table | None, after: Table) -> Iterator[Column]:
 def _beside(manifest: ModuleManifest, made: Schema, wanted: Schema) -> Iterator[str]:
     """What a new table needs beside its definition: the roles' rights, and their wall."""
     there = {table.name for table in made.tables}
-    guarded = {
-        table_name(model): mapper_of(model).local_table.info[GUARDED]  # type: ignore[attr-defined]
-        for model in manifest.models
-        if is_guarded(model)
-    }
+    guarded: dict[str, str] = {}
+    for model in manifest.models:
+        if is_guarded(model):
+            table_of_model: Any = mapper_of(model).local_table
+            guarded[table_name(model)] = table_of_model.info[GUARDED]
     for table in wanted.tables:
         if table.name in there:
             continue
