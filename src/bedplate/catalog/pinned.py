@@ -24,6 +24,8 @@ SETTINGS: Mapping[str, str] = {
     "lc_monetary": "C",
     # A policy that would hide rows then is an error: half of a table must not pass for all of it.
     "row_security": "off",
+    # To compile what runs once takes longer than to run it.
+    "jit": "off",
 }
 
 PIN = sql.SQL("SELECT {}").format(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -147,7 +147,7 @@ class _Reading:
 
     def _tables(self) -> defaultdict[str, list[Table]]:
         constraints = _by_first(self._defined(queries.CONSTRAINTS, 4))
-        indexes = _by_first(self._defined(queries.INDEXES, 7))
+        indexes = _by_first(self._defined(queries.INDEXES, 8))
         triggers = _by_first(self._defined(queries.TRIGGERS, 2))
         rules = _by_first(self._defined(queries.RULES, 2))
         policies = _by_first(self._rows(queries.POLICIES))
@@ -156,6 +156,7 @@ class _Reading:
             bound, key, inherits, query, unlogged, options, settings, row_security = rest
             if query is None and kind in VIEWS:
                 raise _Gone
+            names = {number: column for number, column, *_ in self._columns[oid]}
             table = Table(
                 schema=schema,
                 name=name,
@@ -163,8 +164,8 @@ class _Reading:
                 comment=comment,
                 partition_of=parent,
                 columns=tuple(self._column(oid, row) for row in self._columns[oid]),
-                constraints=tuple(map(_constraint, constraints[oid])),
-                indexes=tuple(_made(Index, row) for row in indexes[oid]),
+                constraints=tuple(_constraint(row, names) for row in constraints[oid]),
+                indexes=tuple(_index(row, names) for row in indexes[oid]),
                 triggers=tuple(Trigger(*row) for row in triggers[oid]),
                 owner=owner,
                 bound=bound,
@@ -239,7 +240,16 @@ def _frozen(value: Any) -> Any:
     return tuple(cast("Sequence[Any]", value)) if isinstance(value, list) else value
 
 
-def _constraint(row: Row) -> Constraint:
-    *values, far_schema, far_table, far_columns = row
-    reference = Reference(far_schema, far_table, tuple(far_columns)) if far_table else None
-    return _made(Constraint, values, references=reference)
+def _constraint(row: Row, names: Mapping[int, str]) -> Constraint:
+    name, kind, numbers, definition, comment, inherited, *far = row
+    columns = tuple(names[number] for number in numbers)
+    reference = Reference(far[0], far[1], tuple(far[2])) if kind == "foreign key" else None
+    return Constraint(name, kind, columns, definition, comment, inherited, reference)
+
+
+def _index(row: Row, names: Mapping[int, str]) -> Index:
+    name, numbers, expressions, *values = row
+    keys = tuple(
+        names[number] if number else expressions[place] for place, number in enumerate(numbers)
+    )
+    return Index(name, keys, *values)

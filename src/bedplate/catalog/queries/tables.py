@@ -99,13 +99,19 @@ WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
 ORDER BY a.attrelid, a.attnum
 """
 
+# Columns come by their numbers, which the reader knows the names of: a list of names for each of
+# thousands of rows would take longer than all the rest.
 CONSTRAINTS = """
 SELECT r.conrelid, r.conname,
        CASE r.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' WHEN 'f' THEN 'foreign key'
                       WHEN 'c' THEN 'check' ELSE 'exclusion' END,
-       own.names, pg_catalog.pg_get_constraintdef(r.oid), d.description,
+       coalesce(r.conkey, '{}'), pg_catalog.pg_get_constraintdef(r.oid), d.description,
        r.conparentid <> 0 OR r.coninhcount > 0 AND NOT r.conislocal,
-       fn.nspname, fc.relname, far.names
+       fn.nspname, fc.relname,
+       CASE WHEN r.contype = 'f' THEN ARRAY(
+           SELECT a.attname::text FROM unnest(r.confkey) WITH ORDINALITY k (number, place)
+           JOIN pg_catalog.pg_attribute a ON a.attrelid = r.confrelid AND a.attnum = k.number
+           ORDER BY k.place) END
 FROM pg_catalog.pg_constraint r
 JOIN pg_catalog.pg_class c ON c.oid = r.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -113,24 +119,16 @@ LEFT JOIN pg_catalog.pg_class fc ON fc.oid = r.confrelid
 LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = fc.relnamespace
 LEFT JOIN pg_catalog.pg_description d
     ON d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objoid = r.oid
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}') AS names
-    FROM unnest(r.conkey) WITH ORDINALITY k (number, place)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.conrelid AND a.attnum = k.number
-) own
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}') AS names
-    FROM unnest(r.confkey) WITH ORDINALITY k (number, place)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.confrelid AND a.attnum = k.number
-) far
 WHERE n.nspname = ANY (%s) AND r.contype IN ('p', 'u', 'f', 'c', 'x')
 ORDER BY r.conrelid, r.conname COLLATE "C"
 """
 
+# Column 0 stands for an expression.
 INDEXES = """
-SELECT i.indrelid, ic.relname,
-       (SELECT array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k, true) ORDER BY k)
-        FROM generate_series(1, i.indnkeyatts) k),
+SELECT i.indrelid, ic.relname, (i.indkey::smallint[])[0:i.indnkeyatts - 1],
+       CASE WHEN i.indexprs IS NOT NULL THEN ARRAY(
+           SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k, true)
+           FROM generate_series(1, i.indnkeyatts) k ORDER BY k) END,
        i.indisunique, i.indisprimary, i.indisvalid,
        pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_get_indexdef(i.indexrelid),
        d.description, ic.relispartition
