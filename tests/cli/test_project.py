@@ -62,6 +62,29 @@ def test_migrate_seed_check_and_docs_follow_one_another(capfd: pytest.CaptureFix
     assert said(capfd, "docs", "check")["current"]
 
 
+def test_receipts_are_told_exported_and_verified(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said(capfd, "migrate", "apply")
+    chain = said(capfd, "migrate", "receipts", "--verify", "--export", "chain.json")
+    assert chain["whole"]
+    assert chain["receipts"][-1]["document"]["module"] == "credits"
+    assert json.loads((project / "chain.json").read_text()) == chain
+    assert run(["migrate", "receipts"]) == 0
+    assert "the chain is whole" in capfd.readouterr().out
+    assert said(capfd, "migrate", "receipts", "--export", "no/where", code=2)
+    admin = said(capfd, "url", "--role", "admin")["url"]
+    forge = "UPDATE bedplate.receipts SET hash = %s WHERE number = 1"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(forge, ["0"])
+        faults = said(capfd, "migrate", "receipts", "--verify", code=1)["faults"]
+        assert "receipts, entry 1: it was changed." in faults
+        broken = {each["id"] for each in said(capfd, "check", code=1)["checks"] if not each["ok"]}
+        assert "bedplate.E005" in broken
+        connection.execute(forge, [chain["receipts"][0]["hash"]])
+
+
 def test_a_broken_law_is_shown_with_its_rows_and_code_1(
     project: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

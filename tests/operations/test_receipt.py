@@ -343,9 +343,10 @@ def test_a_database_migrated_before_there_were_receipts_gets_books_at_the_next_a
     )
     assert world.chain == books.Chain((), ())
     assert not world.apply()
-    assert len(world.entries) == 0
+    assert [*world.entries] == []
     world.undo("0001_shelves")
-    assert [each.document["direction"] for each in world.entries] == ["down"]
+    last: books.Entry = world.entries[-1]
+    assert (len(world.entries), last.document["direction"]) == (1, "down")
 
 
 def test_the_books_go_with_the_kernel_s_schema(world: Shop) -> None:
@@ -428,3 +429,20 @@ def test_another_session_s_writes_are_not_the_revision_s(
     (receipt,) = world.apply()
     assert (receipt.rows_touched, receipt.rewritten) == (0, ())
     assert [each["verdict"] for each in world.entries[-1].document["touched"]] == ["external"]
+
+
+def test_an_event_trigger_that_writes_is_named_as_the_possible_writer(world: Shop) -> None:
+    with psycopg.connect(world.database.admin_url) as admin:
+        admin.execute("CREATE TABLE public.seen (what text)")
+        admin.execute(
+            "CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER"
+            " AS $$ BEGIN INSERT INTO public.seen VALUES (tg_tag); END $$"
+        )
+        admin.execute("CREATE EVENT TRIGGER watching ON ddl_command_end EXECUTE FUNCTION see()")
+    world.add("0003_more", "CREATE TABLE shop.fresh (a int)")
+    with pytest.raises(UndeclaredTouch, match="The event trigger watching runs with every") as no:
+        world.apply()
+    assert "rows: table public.seen" in str(no.value)
+    with psycopg.connect(world.database.admin_url) as admin:
+        admin.execute("ALTER EVENT TRIGGER watching DISABLE")
+    assert len(world.apply()) == 1

@@ -8,8 +8,7 @@ from typing import Any
 from bedplate.catalog import Connection
 from bedplate.kernel import clock
 from bedplate.kernel.errors import MigrationFailed, UndeclaredTouch
-from bedplate.kernel.footprint import Footprint
-from bedplate.kernel.lines import VERSION_TABLE
+from bedplate.kernel.lines import KERNEL_LINE, VERSION_TABLE
 from bedplate.operations.migrate import verdict, witnesses
 from bedplate.operations.migrate.books import made_by, signed
 from bedplate.operations.migrate.receipt import Receipt
@@ -20,6 +19,7 @@ from bedplate.operations.migrate.touch import TABLE_KINDS, Touch, line_to_add, u
 
 XID = "SELECT pg_catalog.pg_current_xact_id()::text"
 UNSEEN = "(not sent through op or lines)"
+BOOKS = ("receipts", "journal", "backfills", "before_images")
 REWRITING = frozenset({"rewritten", "derived", "emptied"})
 SHAPING = frozenset({"shape", "behaviour", "gone"})
 
@@ -101,7 +101,7 @@ class Watch:
         declared, line = self.revision.touches, self.step.line
         beyond = undeclared(touches, declared, line.schema, self._made)
         if beyond:
-            raise refusal(line.name, self.step.revision, declared, beyond)
+            raise refusal(line.name, self.revision, beyond, self._caveats)
 
     def _receipt(self, touches: Sequence[Touch], timeline: Timeline) -> Receipt:
         def names(verdicts: Iterable[str]) -> tuple[str, ...]:
@@ -149,19 +149,19 @@ class Watch:
 
 
 def refusal(
-    module: str, revision: str, declared: Footprint, beyond: Sequence[Touch]
+    module: str, revision: Revision, beyond: Sequence[Touch], caveats: Sequence[str]
 ) -> UndeclaredTouch:
     """Return the error that names every touch beyond the declaration, and the line to write."""
     listed = "; ".join(dict.fromkeys(each.sentence for each in beyond))
     return UndeclaredTouch(
-        f"Module {module}, revision {revision} touches what it does not declare: {listed}."
-        " It was rolled back.",
-        f"If all of that is meant, write in its file: {line_to_add(declared, beyond)}",
+        f"Module {module}, revision {revision.name} touches what it does not declare: {listed}."
+        f" It was rolled back. {' '.join(caveats)}".rstrip(),
+        f"If all of that is meant, write in its file: {line_to_add(revision.touches, beyond)}",
     )
 
 
 def _own(schema: str, name: str) -> bool:
-    return name == VERSION_TABLE or (schema == "bedplate" and name in ("receipts", "journal"))
+    return name == VERSION_TABLE or (schema == KERNEL_LINE.schema and name in BOOKS)
 
 
 def _xid(connection: Connection) -> str:

@@ -306,6 +306,8 @@ ORDER BY c.oid LIMIT %s
 CAVEATS = """
 SELECT r.rolsuper,
     ARRAY(SELECT e.extname::text FROM pg_catalog.pg_extension e
-          WHERE e.extname IN ('dblink', 'postgres_fdw') ORDER BY 1)
+          WHERE e.extname IN ('dblink', 'postgres_fdw') ORDER BY 1),
+    ARRAY(SELECT t.evtname::text FROM pg_catalog.pg_event_trigger t
+          WHERE t.evtenabled <> 'D' ORDER BY 1)
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """

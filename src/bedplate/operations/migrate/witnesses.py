@@ -107,10 +107,16 @@ def caveats(connection: Connection) -> tuple[str, ...]:
     """Return what the witnesses could be kept from seeing, in sentences; empty as it should be."""
     row = connection.execute(queries.CAVEATS).fetchone()
     assert row is not None, "the current role exists"
-    superuser, extensions = row
+    superuser, extensions, triggers = row
     found = [
         f"The extension {name} lets a statement write through a connection of its own."
         for name in extensions
+    ]
+    found += [
+        f"The event trigger {name} runs with every statement of DDL: what it writes counts as the"
+        f" revision's. If that is what was touched, have an administrator switch it off meanwhile:"
+        f" ALTER EVENT TRIGGER {name} DISABLE."
+        for name in triggers
     ]
     if superuser:
         found.insert(
