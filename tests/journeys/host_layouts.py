@@ -9,15 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from sqlalchemy import make_url
 
 from bedplate import Binding, Settings, UserId
 from bedplate.catalog import Connection, canonical, connect, contents, read
@@ -26,17 +26,28 @@ from bedplate.testing import Server
 
 _numbers = itertools.count(1)
 DDL = Path(__file__).parent / "host_layouts_ddl"
+CUIDS = ("clh3am1f30000udocbhqg4151", "clh3am1f30001udoc0v9t2x7d", "clh3am1f30002udoc5q8wz3ka")
 EMAILS = ("ada@example.com", "grace@example.com", "tony@example.com")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a tool made: its file, whose rows are the users, and where they all lie."""
+    """What a tool made: its file, where its tables lie, its users, and what else is adopted."""
 
     name: str
     schema: str
     users: Binding
     keys: tuple[UserId, UserId, UserId]
+    modules: tuple[str, ...] = ("auth", "credits")
+    others: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
+
+    @property
+    def bind(self) -> dict[str, Binding]:
+        return {"users": self.users, **self.others}
+
+    @property
+    def our_schemas(self) -> set[str]:
+        return {"bedplate", *self.modules}
 
     @property
     def ddl(self) -> str:
@@ -64,7 +75,7 @@ LAYOUTS = (
         "prisma",
         "public",
         Binding("public.User", key_type="text", columns={"email": "email", "name": "name"}),
-        ("clh3am1f30000udocbhqg4151", "clh3am1f30001udoc0v9t2x7d", "clh3am1f30002udoc5q8wz3ka"),
+        CUIDS,
     ),
     Layout(
         "own_schema",
@@ -80,6 +91,25 @@ LAYOUTS = (
             UUID("00000000-0000-4000-8000-000000000002"),
             UUID("00000000-0000-4000-8000-000000000003"),
         ),
+    ),
+    Layout(
+        "mining",
+        "public",
+        Binding("public.users", key_type="text", columns={"email": "email", "name": "name"}),
+        CUIDS,
+        ("auth", "credits", "mining"),
+        {
+            "miners": Binding(
+                "public.miners",
+                key_type="text",
+                columns={"user_id": "userId", "name": "name", "status": "status"},
+            ),
+            "cost_payments": Binding(
+                "public.cost_payments",
+                key_type="bigint",
+                columns={"user_id": "userId", "amount": "amount", "paid_at": "paidAt"},
+            ),
+        },
     ),
 )
 
@@ -218,21 +248,18 @@ def hosted(server: Server, settings: Settings, layout: Layout) -> Iterator[Hoste
         try:
             roles.ensure(server.admin_url, name, server.passwords)
             _as(admin, "CREATE ROLE {host}", host=host_role)
+            url = make_url(server.admin_url).set(database=name)
             urls = {
-                role: make_conninfo(
-                    server.admin_url,
-                    dbname=name,
-                    user=f"{name}_{role}",
-                    password=server.passwords[role],
-                )
+                role: url.set(username=f"{name}_{role}", password=server.passwords[role])
                 for role in ("owner", "app")
             }
-            admin_url = make_conninfo(server.admin_url, dbname=name)
+            admin_url = url.render_as_string(hide_password=False)
             made = replace(
                 settings,
-                database_url=urls["app"],
-                database_owner_url=urls["owner"],
-                bind={"users": layout.users},
+                database_url=urls["app"].render_as_string(hide_password=False),
+                database_owner_url=urls["owner"].render_as_string(hide_password=False),
+                modules=layout.modules,
+                bind=layout.bind,
                 transaction_pooler=False,
             )
             with connect(admin_url, autocommit=True, purpose="journey") as inside:
@@ -259,12 +286,12 @@ def _move_in(inside: Connection, layout: Layout, host_role: str) -> None:
 
 def _invite(inside: Connection, layout: Layout, ours: roles.Roles) -> None:
     """Grant what docs/howto/adopt-a-users-table.md asks for, and nothing more."""
-    table = {"schema": layout.users.schema, "owner": ours.owner, "app": ours.app}
-    _as(inside, "GRANT USAGE ON SCHEMA {schema} TO {owner}, {app}", **table)
-    for statement in ("GRANT SELECT, REFERENCES ON {} TO {}", "GRANT SELECT ON {} TO {}"):
-        role = ours.owner if "REFERENCES" in statement else ours.app
-        place = sql.Identifier(layout.users.schema, layout.users.name)
-        inside.execute(sql.SQL(statement).format(place, sql.Identifier(role)))
+    names = {"schema": layout.schema, "owner": ours.owner, "app": ours.app}
+    _as(inside, "GRANT USAGE ON SCHEMA {schema} TO {owner}, {app}", **names)
+    for binding in layout.bind.values():
+        names["table"] = binding.name
+        _as(inside, "GRANT SELECT, REFERENCES ON {schema}.{table} TO {owner}", **names)
+        _as(inside, "GRANT SELECT ON {schema}.{table} TO {app}", **names)
 
 
 def _as(connection: Connection, statement: str, **names: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from bedplate import Database, Project, Settings, UserId, errors
+from bedplate import Database, Project, Settings, UserId, equal, errors
 from bedplate.kernel import registry
 from bedplate.modules.auth import User, backfill_preferences, create_user, users
 from bedplate.modules.credits import (
@@ -25,21 +27,27 @@ from bedplate.modules.credits import (
     open_account,
     refund,
 )
-from bedplate.operations import checks, migrate
+from bedplate.modules.mining import (
+    CostPayment,
+    Miner,
+    cost_payments,
+    miners,
+    retire_miner,
+    set_rate,
+)
+from bedplate.operations import backup, checks, migrate
 from bedplate.operations.migrate import Receipt
 from bedplate.testing import Server
 from tests.journeys.host_layouts import EMAILS, LAYOUTS, Hosted, Layout, hosted
 
 NOBODY: Mapping[type, UserId] = {UUID: UUID(int=1), str: "nobody", int: 2**60}
-OURS = {"auth", "bedplate", "credits"}
 
 
 @pytest.fixture(params=LAYOUTS, ids=lambda layout: layout.name)
 def host(
     request: pytest.FixtureRequest, bedplate_server: Server, bedplate_settings: Settings
 ) -> Iterator[Hosted]:
-    settings = replace(bedplate_settings, modules=("auth", "credits"))
-    with hosted(bedplate_server, settings, request.param) as made:
+    with hosted(bedplate_server, bedplate_settings, request.param) as made:
         yield made
 
 
@@ -52,9 +60,11 @@ async def test_enable_use_disable(host: Hosted) -> None:
     assert len(receipts) >= 10, "every revision of three lines has one"
     assert [(each.rows_touched, each.rewritten) for each in receipts] == [(0, ())] * len(receipts)
     changed = {name.partition(".")[0] for each in receipts for name in each.shape_changes}
-    assert changed <= OURS, "later revisions change what earlier ones made, and no more"
+    assert changed <= host.layout.our_schemas, (
+        "later revisions change what earlier ones made, and no more"
+    )
     assert host.state() ^ before == set()
-    assert host.schemas() == schemas | OURS
+    assert host.schemas() == schemas | host.layout.our_schemas
     assert host.foreign_key_triggers() > triggers, "our foreign keys point at the host's users"
     commands = host.commands()
     assert len(commands) > 100, "the watch sees what we make"
@@ -70,6 +80,36 @@ async def test_enable_use_disable(host: Hosted) -> None:
     assert host.state() ^ before == set()
     assert host.foreign_key_triggers() == triggers
     assert [each for each in host.commands() if host.is_others(each)] == []
+
+
+@pytest.mark.parametrize(
+    "host", [LAYOUTS[2], LAYOUTS[3]], ids=["prisma", "own_schema"], indirect=True
+)
+def test_apply_as_the_command_runs_it(host: Hosted, tmp_path: Path) -> None:
+    """With the rehearsal on a copy and the backup: neither touches what is the host's."""
+    before = host.state()
+    settings = host.settings
+    assert settings.database_owner_url is not None
+    target = migrate.Target(
+        registry=registry.load(settings.modules),
+        owner_url=settings.database_owner_url,
+        app_url=settings.database_url,
+        admin_url=host.admin_url,
+        folder=tmp_path,
+        bindings=settings.bind,
+    )
+    receipts: list[Receipt] = []
+    migrate.apply(target, on_receipt=receipts.append)
+    assert sum(each.rows_touched for each in receipts) == 0
+    assert host.state() ^ before == set()
+    assert [each for each in host.commands() if host.is_others(each)] == []
+    (saved,) = backup.listed(tmp_path / ".bedplate" / "backups")
+    assert saved.manifest.modules == {}, "it was saved before anything of ours was there"
+    assert {name.partition(".")[0] for name in saved.manifest.contents} == {host.layout.schema}
+    again: list[Receipt] = []
+    migrate.apply(target, on_receipt=again.append)
+    assert again == []
+    assert host.commands() == []
 
 
 def apply(host: Hosted) -> list[Receipt]:
@@ -91,9 +131,10 @@ def disable(host: Hosted) -> None:
     """Take back every line, the youngest first and the kernel's last."""
     settings = host.settings
     assert settings.database_owner_url is not None
-    for number, module in enumerate(("credits", "auth", "bedplate")):
+    modules = settings.modules
+    for count, module in reversed(list(enumerate(("bedplate", *modules)))):
         migrate.undo(
-            registry.load(("auth", "credits")[: 2 - number]),
+            registry.load(modules[:count]),
             module,
             to=None,
             owner_url=settings.database_owner_url,
@@ -105,6 +146,8 @@ async def _use(host: Hosted) -> None:
     async with await Project.open(settings=host.settings) as project:
         await _read_users(project.db, host.layout)
         await _spend_credits(project.db, *host.layout.keys)
+        if "mining" in host.layout.modules:
+            await _look_at_miners(project.db, host.layout.keys[0])
     assert host.settings.database_url is not None
     outcomes = checks.run(
         registry.load(host.settings.modules),
@@ -149,3 +192,20 @@ async def _spend_credits(db: Database, ada: UserId, grace: UserId, tony: UserId)
         await open_account(db, nobody)
     with pytest.raises(UnknownAccount):
         await deduct(db, nobody, chat, key="nobody", amount=1)
+
+
+async def _look_at_miners(db: Database, ada: UserId) -> None:
+    owned = await miners.list(db, equal(Miner.user_id, ada), order=[Miner.name])
+    assert [(each.name, each.status) for each in owned] == [
+        ("Ada 1", "ACTIVE"),
+        ("Ada 2", "RETIRED"),
+    ]
+    paid = await cost_payments.list(db, order=[CostPayment.amount])
+    assert [each.amount for each in paid] == [Decimal("99.99"), Decimal("250.00")]
+    with pytest.raises(errors.TableNotWritable):
+        await cost_payments.create(db, CostPayment(user_id=owned[0].user_id, amount=Decimal(1)))
+    with pytest.raises(errors.TableNotWritable):
+        await retire_miner(db, owned[0].id)
+    # A table of ours that refers to the host's miners by their key.
+    rate = await set_rate(db, owned[0].id, Decimal("1.25"), date(2026, 2, 1))
+    assert rate.miner_id == owned[0].id

@@ -10,20 +10,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import quote
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from bedplate import Settings
 from bedplate.testing import Server
 from tests.journeys.host_layouts import DDL, LAYOUTS, Hosted, hosted
-from tests.journeys.test_beside_hosts import OURS, apply, disable
+from tests.journeys.test_beside_hosts import apply, disable
 
 pytestmark = pytest.mark.node
 
@@ -75,14 +72,13 @@ def prisma(tmp_path_factory: pytest.TempPathFactory) -> Prisma:
 
 @pytest.fixture
 def host(bedplate_server: Server, bedplate_settings: Settings) -> Iterator[Hosted]:
-    settings = replace(bedplate_settings, modules=("auth", "credits"))
     (layout,) = (each for each in LAYOUTS if each.name == "prisma")
-    with hosted(bedplate_server, settings, layout) as made:
+    with hosted(bedplate_server, bedplate_settings, layout) as made:
         yield made
 
 
 def test_prisma_sees_no_drift_in_the_hosts_schema(prisma: Prisma, host: Hosted) -> None:
-    url = _url(host)
+    url = host.admin_url
     schema = str(DDL / "schema.prisma")
     before = _said(prisma("introspect", url, "public"))
     assert "model User" in before
@@ -91,7 +87,7 @@ def test_prisma_sees_no_drift_in_the_hosts_schema(prisma: Prisma, host: Hosted) 
     apply(host)
     assert _said(prisma("introspect", url, "public")) == before
     assert "No difference" in _said(prisma("drift", url, schema))
-    both = _said(prisma("introspect", url, "public", *sorted(OURS)))
+    both = _said(prisma("introspect", url, "public", *sorted(host.layout.our_schemas)))
     assert "model credit_balances {" in both, "asked for them, Prisma reads our tables too"
     assert '@@schema("credits")' in both
 
@@ -108,7 +104,7 @@ def test_prisma_sees_no_drift_in_the_hosts_schema(prisma: Prisma, host: Hosted) 
 
 
 def test_the_layout_is_what_prisma_writes(prisma: Prisma, host: Hosted) -> None:
-    written = " ".join(_said(prisma("ddl", _url(host), str(DDL / "schema.prisma"))).split())
+    written = " ".join(_said(prisma("ddl", host.admin_url, str(DDL / "schema.prisma"))).split())
     assert written in " ".join((DDL / "prisma.sql").read_text("utf-8").split())
 
 
@@ -136,10 +132,3 @@ def _without(why: str, error: Exception | None) -> NoReturn:
 def _said(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
-
-
-def _url(host: Hosted) -> str:
-    parts = conninfo_to_dict(host.admin_url)
-    secret = f":{quote(str(parts['password']), safe='')}" if parts.get("password") else ""
-    place = f"{parts['host']}:{parts['port']}/{parts['dbname']}"
-    return f"postgresql://{parts['user']}{secret}@{place}"
