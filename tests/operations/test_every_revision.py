@@ -6,7 +6,7 @@ What `registry.available()` finds is walked: a module that is written later is c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 
@@ -59,10 +59,15 @@ def walk_of(server: Server) -> Iterator[WalkOf]:
         @cache
         def made(users: str) -> Walk:
             database = stack.enter_context(new_database(server))
-            if users == "ours":
-                return Walk(registry(), database)
-            binding = Binding("host.Users", key="userId", key_type=users)
-            return Walk(registry(), database, {"users": binding}, HOST.format(key=users))
+            theirs = users != "ours"
+            binding = Binding("host.Users", key="userId", key_type=users if theirs else "uuid")
+            walk = Walk(
+                registry(),
+                database,
+                bindings={"users": binding} if theirs else {},
+                host_sql=HOST.format(key=users) if theirs else "",
+            )
+            return stack.enter_context(closing(walk))
 
         yield made
 
@@ -173,16 +178,18 @@ def test_a_revision_that_does_not_lead_back_is_named(
 ) -> None:
     module = shop(tmp_path)
     module.add("0003_wrong", "from bedplate.kernel.footprint import Footprint\n" + body)
-    walk = Walk(Registry([module.manifest()]), database)
-    with pytest.raises(AssertionError, match=f"^shop-0003_wrong: .*{said}"):
+    with (
+        closing(Walk(Registry([module.manifest()]), database)) as walk,
+        pytest.raises(AssertionError, match=f"^shop-0003_wrong: .*{said}"),
+    ):
         check(walk, list(stops(walk.registry))[-1])
 
 
 def test_a_right_one_is_not(database: TestDatabase, tmp_path: Path) -> None:
-    walk = Walk(Registry([shop(tmp_path).manifest()]), database)
-    for stop in list(stops(walk.registry))[-2:]:
-        check(walk, stop)
-    assert not differences(walk.look(), walk.look())
-    assert walk.look().contents["shop.items"].rows == 0
-    walk.go_before(None)
-    assert walk.look().contents["shop.items"].rows == 3
+    with closing(Walk(Registry([shop(tmp_path).manifest()]), database)) as walk:
+        for stop in list(stops(walk.registry))[-2:]:
+            check(walk, stop)
+        assert not differences(walk.look(), walk.look())
+        assert walk.look().contents["shop.items"].rows == 0
+        walk.go_before(None)
+        assert walk.look().contents["shop.items"].rows == 3

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import psycopg
-
 from bedplate.catalog import (
     Connection,
     Content,
@@ -63,7 +61,7 @@ def stops(registry: Registry) -> Iterator[Stop]:
 
 
 class Walk:
-    """One database, and where on the lines it is; forward only."""
+    """One database, and where on the lines it is; forward only. Close it at the end."""
 
     def __init__(
         self,
@@ -76,27 +74,27 @@ class Walk:
         self.database = database
         self.bindings = bindings or {}
         self._to_come = list(stops(registry))
+        # One for all looks: a connection's first questions to the catalog are its dear ones.
+        self._connection = connect(database.owner_url, autocommit=True)
         if host_sql:
-            with psycopg.connect(database.owner_url) as owner:
-                owner.execute(host_sql.encode())
+            self._connection.execute(host_sql.encode())
+
+    def close(self) -> None:
+        self._connection.close()
 
     def go_before(self, stop: Stop | None) -> None:
         """Apply what comes before the revision (None: everything), and put rows in every table."""
         while self._to_come and self._to_come[0] != stop:
             self.up(self._to_come[0])
-        with connect(self.database.owner_url, autocommit=True) as connection:
-            schemas = user_schemas(connection)
-            if schemas:
-                generate_rows(connection, schemas, count=ROWS)
+        schemas = user_schemas(self._connection)
+        if schemas:
+            generate_rows(self._connection, schemas, count=ROWS)
 
     def up(self, stop: Stop) -> None:
-        with connect(self.database.owner_url, autocommit=True) as connection:
-            urls = self.database.owner_url, self.database.app_url
-            surroundings = survey(self.registry, connection, *urls, self.bindings)
-            steps.run(
-                Step(stop.line, stop.revision, "up", stop.before, stop.revision), surroundings
-            )
-            audit_view.rebuild(connection, self.registry, surroundings)
+        urls = self.database.owner_url, self.database.app_url
+        surroundings = survey(self.registry, self._connection, *urls, self.bindings)
+        steps.run(Step(stop.line, stop.revision, "up", stop.before, stop.revision), surroundings)
+        audit_view.rebuild(self._connection, self.registry, surroundings)
         if self._to_come and self._to_come[0] == stop:
             self._to_come.pop(0)
 
@@ -109,34 +107,31 @@ class Walk:
             bindings=self.bindings,
         )
 
-    def look(self) -> Look:
-        with connect(self.database.owner_url) as connection:
-            return look(connection)
+    def look(self, *, rows: bool = True) -> Look:
+        return look(self._connection, rows=rows)
 
 
-def look(connection: Connection) -> Look:
+def look(connection: Connection, *, rows: bool = True) -> Look:
     """Look at all that is not PostgreSQL's own; what the runner writes of itself is no matter."""
     schemas = user_schemas(connection)
-    found = contents(connection, schemas)
+    found = contents(connection, schemas) if rows else {}
     return Look(
         read(connection, schemas),
         {name: content for name, content in found.items() if name not in RUNNER_TABLES},
     )
 
 
-def differences(before: Look, after: Look, *, rows: bool = True) -> list[str]:
-    """Say what is not as it was, in sentences; `rows=False` compares only what the database is."""
+def differences(before: Look, after: Look) -> list[str]:
+    """Say what is not as it was, in sentences."""
     said = [change.sentence for change in difference(before.snapshot, after.snapshot)]
     if not said and before.fingerprint != after.fingerprint:
         said.append("The fingerprints differ.")
-    if rows:
-        tables = sorted({*before.contents, *after.contents})
-        said += [
-            f"The rows of {name} are not what they were: {_rows(before, name)} before,"
-            f" {_rows(after, name)} after."
-            for name in tables
-            if before.contents.get(name) != after.contents.get(name)
-        ]
+    said += [
+        f"The rows of {name} are not what they were: {_rows(before, name)} before,"
+        f" {_rows(after, name)} after."
+        for name in sorted({*before.contents, *after.contents})
+        if before.contents.get(name) != after.contents.get(name)
+    ]
     return said
 
 
@@ -150,10 +145,10 @@ def check(walk: Walk, stop: Stop) -> None:
     walk.go_before(stop)
     before = walk.look()
     walk.up(stop)
-    first = walk.look()
+    first = walk.look(rows=False)
     walk.down(stop.line, stop.before)
     left = differences(before, walk.look())
     assert not left, f"{stop}: the way back does not lead back. {' '.join(left)}"
     walk.up(stop)
-    left = differences(first, walk.look(), rows=False)
+    left = differences(first, walk.look(rows=False))
     assert not left, f"{stop}: going up again leads elsewhere. {' '.join(left)}"
