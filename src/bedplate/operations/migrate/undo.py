@@ -9,6 +9,7 @@ from bedplate.kernel.errors import ModuleNotFound, UsageError
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, lock
+from bedplate.operations.migrate.revisions_kept import refuse_without_way_back
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.steps import run
@@ -38,6 +39,7 @@ def undo(
         (found,) = read_status(connection, [line])
         refuse_foreign([found])
         steps = list(_steps(line, found.current, to))
+        refuse_without_way_back(steps)
         surroundings = survey(registry, connection, owner_url, None, bindings or {})
         audit_view.leave_out(connection, registry, name, surroundings)
         for step in steps:

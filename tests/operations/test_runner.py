@@ -1,0 +1,157 @@
+"""Killed, started many times at once, under load, and fed with what cannot be run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bedplate.kernel.errors import MigrationFailed, NoWayBack, RevisionEdited
+from tests.databases import TestDatabase
+from tests.operations.long_line import LongLine, counting, ended, killed_before, started
+
+KILLED = -9
+STARTERS = 16
+
+
+@pytest.fixture
+def line(database: TestDatabase, tmp_path: Path) -> Iterator[LongLine]:
+    made = LongLine(database, tmp_path, rows=25, batch=10)
+    yield made
+    made.owner.close()
+
+
+def boundaries(body: Callable[[], object]) -> int:
+    """How many statements a run sends that do something."""
+    read, write = os.pipe()
+
+    def run() -> None:
+        counting(lambda number: tick(write, number))
+        body()
+
+    assert ended(started(run)) == 0
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        return len(pipe.read())
+
+
+def tick(pipe: int, number: int) -> None:
+    del number
+    os.write(pipe, b".")
+
+
+def converges(line: LongLine, numbers: dict[str, list[int]]) -> None:
+    """Kill the way there and the way back before each of these statements, and go on."""
+    before = line.state
+    line.apply()
+    after = line.state
+    line.undo()
+    ways = {"apply": (line.apply, line.undo, after), "undo": (line.undo, line.apply, before)}
+    for way, (there, back, outcome) in ways.items():
+        if way == "undo":
+            line.apply()
+        for number in numbers[way]:
+            assert killed_before(number, there) == KILLED, (way, number)
+            there()
+            assert line.state == outcome, (way, number)
+            assert line.invalid == 0, (way, number)
+            back()
+
+
+def test_killed_at_a_statement_the_next_run_goes_on(line: LongLine) -> None:
+    # A few here; every one of them with --full.
+    many = boundaries(line.apply)
+    back = boundaries(line.undo)
+    assert many > 25
+    converges(line, {"apply": [*range(4, many, many // 6)], "undo": [*range(3, back, back // 3)]})
+
+
+@pytest.mark.full
+def test_killed_at_every_statement_the_next_run_goes_on(line: LongLine) -> None:
+    many = boundaries(line.apply)
+    back = boundaries(line.undo)
+    converges(line, {"apply": [*range(1, many + 1)], "undo": [*range(1, back + 1)]})
+    print(f"killed before each of {many} statements there and {back} back: all converged")
+
+
+def test_of_sixteen_processes_one_applies_and_fifteen_wait(line: LongLine, tmp_path: Path) -> None:
+    start = time.monotonic() + 1.0
+
+    def starter(number: int) -> None:
+        time.sleep(max(0.0, start - time.monotonic()))
+        (tmp_path / f"ran-{number}").write_text(" ".join(line.apply()))
+
+    children = [started(partial(starter, number)) for number in range(STARTERS)]
+    codes = [ended(pid) for pid in children]
+    assert codes == [0] * STARTERS
+    ran = sorted((tmp_path / f"ran-{number}").read_text() for number in range(STARTERS))
+    assert ran == [""] * 15 + ["0003_prices 0004_indexes 0005_cents"]
+    assert line.invalid == 0
+    assert line.found("SELECT count(*) FROM shop.items WHERE cents = price * 100") == [(25,)]
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "parts"),
+    [
+        ("def upgrade(): ...\n", NoWayBack, ("0006_new.py", "downgrade()", "irreversible =")),
+        (
+            'irreversible = "prices are gone"\ndef upgrade(): ...\ndef downgrade(): ...\n',
+            NoWayBack,
+            ("0006_new", "prices are gone", "backup"),
+        ),
+    ],
+)
+def test_what_has_no_way_back_is_refused_before_the_first_step(
+    line: LongLine, body: str, error: type[MigrationFailed], parts: tuple[str, ...]
+) -> None:
+    line.module.add("0006_new", body)
+    line.apply()
+    line.module.add("0007_newer", "def upgrade(): ...\ndef downgrade(): ...\n")
+    line.apply()
+    before = line.state
+    with pytest.raises(error) as refusal:
+        line.undo()
+    for part in parts:
+        assert part in str(refusal.value)
+    assert line.state == before
+
+
+def test_an_applied_revision_that_was_edited_is_refused(line: LongLine) -> None:
+    line.apply()
+    before = line.state
+    file = line.module.line / "0003_prices.py"
+    original = file.read_text()
+    file.write_text(original.replace("cents >= 0", "cents > 0"))
+    line.module.add("0006_new", "def upgrade(): ...\ndef downgrade(): ...\n")
+    with pytest.raises(RevisionEdited) as refusal:
+        line.apply()
+    for part in (str(file), "new revision", "bedplate migrate undo shop --to 0002_items"):
+        assert part in str(refusal.value)
+    assert line.state == before
+    file.write_text(original)
+    assert line.apply() == ["0006_new"]
+
+
+@pytest.mark.filterwarnings("ignore:Revision 0004_indexes")
+def test_a_gap_in_a_line_is_refused(line: LongLine) -> None:
+    (line.module.line / "0004_indexes.py").unlink()
+    before = line.state
+    with pytest.raises(MigrationFailed, match=r"0005_cents|0004_indexes"):
+        line.apply()
+    assert line.state == before
+
+
+def test_a_role_without_rights_is_told_what_to_grant(line: LongLine) -> None:
+    before = line.state
+    owner, _, _ = line.database.roles
+    with psycopg.connect(line.database.admin_url, autocommit=True) as admin:
+        admin.execute("ALTER TABLE shop.items OWNER TO CURRENT_USER")
+        with pytest.raises(MigrationFailed, match=r"0003_prices failed with 42501 .* apply again"):
+            line.apply()
+        admin.execute(f'ALTER TABLE shop.items OWNER TO "{owner}"'.encode())
+    assert line.state == before
