@@ -8,7 +8,7 @@ revision = "0004_charges"
 down_revision = "0003_ledger"
 
 # Most calls are new charges that the account can pay, so that way comes first, does under the lock
-# what only can be done there, and writes its audit entry itself, under the charge's own id.
+# only what has to be done there, and writes its audit entry itself, under the charge's own id.
 #
 # Plans live as long as the connection. One made while the tables were empty would go on to read
 # them whole, here and in the foreign keys' own lookups, which run under the same settings.
