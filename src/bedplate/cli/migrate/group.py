@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedplate.cli.migrate import (
     apply,
+    baseline,
     diff,
     history,
     lint,
@@ -23,5 +24,19 @@ app = group(
     short="Bring schemas to their newest revision.",
     epilog=examples("bedplate migrate status", "bedplate migrate apply"),
 )
-for verb in (make, lint, plan, prove, apply, undo, status, history, receipts, diff, sql, reset):
+for verb in (
+    make,
+    lint,
+    plan,
+    prove,
+    apply,
+    undo,
+    status,
+    history,
+    receipts,
+    diff,
+    sql,
+    baseline,
+    reset,
+):
     verb.register(app)

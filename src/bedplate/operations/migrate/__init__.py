@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bedplate.operations.migrate.apply import OnNote, Policy, apply
+from bedplate.operations.migrate.baseline import Taken, baseline
 from bedplate.operations.migrate.books import Chain, verified
 from bedplate.operations.migrate.diff import Diff, diff, remember
 from bedplate.operations.migrate.draft import Draft, Question, Wish, make
@@ -46,11 +47,13 @@ __all__ = [
     "Rehearsed",
     "Repair",
     "Step",
+    "Taken",
     "Target",
     "Wish",
     "apply",
     "apply_unproven",
     "as_sql",
+    "baseline",
     "diff",
     "history",
     "losses",

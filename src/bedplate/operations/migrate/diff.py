@@ -12,7 +12,7 @@ from bedplate.catalog import Change, Connection, Schema, Snapshot, Table, connec
 from bedplate.kernel.bindings import Binding, TablePolicy
 from bedplate.kernel.errors import SettingsError
 from bedplate.operations.migrate.ground import grounds
-from bedplate.operations.migrate.made import made_at, read_lines
+from bedplate.operations.migrate.made import made_at, ours, read_lines
 from bedplate.operations.migrate.status import read_status, refuse_foreign
 from bedplate.operations.migrate.target import Target
 
@@ -61,7 +61,7 @@ def diff(target: Target, policies: Policies) -> Diff:
     live = read_lines(target, target.owner_url)
     drift: list[Change] = []
     tolerated: list[Change] = []
-    for change in difference(made, live):
+    for change in ours(target, difference(made, live)):
         policy = policies.get(_table_of(change), "managed")
         if policy == "tolerated" and change.action == "added":
             tolerated.append(change)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from bedplate.catalog import Snapshot, connect, read
+from bedplate.catalog import Change, Snapshot, connect, read
 from bedplate.operations.migrate import audit_view
 from bedplate.operations.migrate.copies import Copy
 from bedplate.operations.migrate.expected import copy_host
@@ -44,6 +44,14 @@ def run_to(target: Target, copy: Copy, revisions: Revisions) -> None:
                 run(Step(line, revision, "up", before, revision), surroundings)
                 before = revision
         audit_view.rebuild(connection, target.registry, surroundings)
+
+
+def ours(target: Target, changes: Iterable[Change]) -> Iterator[Change]:
+    """Leave out what others have beside the lines' schemas: extensions, publications."""
+    schemas = {line.schema for line in target.registry.lines}
+    for change in changes:
+        if change.action != "added" or change.name.partition(".")[0] in schemas:
+            yield change
 
 
 def read_lines(target: Target, url: str) -> Snapshot:

@@ -13,6 +13,8 @@ from bedplate.operations.migrate import books
 CREATE = """
 CREATE SCHEMA {schema};
 COMMENT ON SCHEMA {schema} IS {mark};
+"""
+CREATE_TABLE = """
 CREATE TABLE {table} (version_num text PRIMARY KEY);
 COMMENT ON TABLE {table} IS 'The revision this schema is at; one row, kept by bedplate migrate.';
 COMMENT ON COLUMN {table}.version_num IS 'The newest revision that was applied.';
@@ -39,6 +41,13 @@ def create(raw: Connection, line: Line, *roles: str | None) -> None:
             f"The server does not let {who} create the schema {line.schema}.",
             f"As an administrator run: GRANT CREATE ON DATABASE {where} TO {who};",
         ) from None
+    create_table(raw, line, *roles)
+
+
+def create_table(raw: Connection, line: Line, *roles: str | None) -> None:
+    """Create the version table in a schema that is there, and let the roles see both."""
+    names = _names(line)
+    raw.execute(sql.SQL(CREATE_TABLE).format(**names))
     for role in filter(None, roles):
         raw.execute(sql.SQL(GRANT).format(role=sql.Identifier(role), **names))
 
