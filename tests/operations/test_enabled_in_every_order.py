@@ -5,13 +5,14 @@ What `registry.available()` finds takes part: a module that is written later doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import combinations
 
 import pytest
 
-from bedplate.catalog import Snapshot, connect, read, read_versions
+from bedplate.catalog import Connection, Schema, connect, read_versions
 from bedplate.kernel import registry as registries
 from bedplate.kernel.errors import ModuleMissing
 from bedplate.kernel.lines import lines_of
@@ -54,88 +55,97 @@ def orders(at: Enabled = frozenset()) -> Iterator[tuple[str, ...]]:
             yield from ((name, *rest) for rest in orders(at | {name}))
 
 
-def apply(database: TestDatabase, enabled: Enabled) -> list[str]:
-    """Enable exactly these; return which revisions ran."""
-    ran: list[str] = []
-    registry = Registry([modules()[name] for name in enabled])
-    found = apply_unproven(
-        registry,
-        owner_url=database.owner_url,
-        app_url=database.app_url,
-        on_step=lambda step: ran.append(f"{step.line.name} {step.revision}"),
-    )
-    assert {each.state for each in found} == {"current"}
-    assert shown(database) == {each for each in enabled if has_log(each)}
-    return ran
+class Database:
+    """One database, asked over one connection."""
+
+    def __init__(self, place: TestDatabase, connection: Connection) -> None:
+        self._place = place
+        self._connection = connection
+
+    def enable(self, enabled: Enabled) -> list[str]:
+        """Enable exactly these; return which revisions ran."""
+        ran: list[str] = []
+        found = apply_unproven(
+            Registry([modules()[name] for name in enabled]),
+            owner_url=self._place.owner_url,
+            app_url=self._place.app_url,
+            on_step=lambda step: ran.append(f"{step.line.name} {step.revision}"),
+        )
+        assert {each.state for each in found} == {"current"}
+        assert self.shown() == {each for each in enabled if has_log(each)}
+        return ran
+
+    def fill(self, enabled: Enabled) -> None:
+        generate_rows(self._connection, ["bedplate", *sorted(enabled)], count=2)
+
+    def shown(self) -> set[str]:
+        """The modules whose log the view shows."""
+        row = self._connection.execute(
+            "SELECT pg_catalog.obj_description('bedplate.audit_log'::regclass)"
+        ).fetchone()
+        said = str(row[0]).partition(": ")[2].rstrip(".") if row else ""
+        return set() if said == "none yet" else set(said.split(", "))
+
+    def look(self) -> Look:
+        return look(self._connection)
+
+    def versions(self) -> dict[str, str | None]:
+        found = read_versions(self._connection, lines_of(modules().values()))
+        return {name: each.revision for name, each in found.items()}
 
 
 def has_log(name: str) -> bool:
     return any(model.__tablename__ == "audit_logs" for model in modules()[name].models)
 
 
-def shown(database: TestDatabase) -> set[str]:
-    """The modules whose log the view shows."""
-    with connect(database.owner_url) as connection:
-        row = connection.execute(
-            "SELECT pg_catalog.obj_description('bedplate.audit_log'::regclass)"
-        ).fetchone()
-    said = str(row[0]).partition(": ")[2].rstrip(".") if row else ""
-    return set() if said == "none yet" else set(said.split(", "))
+def only(seen: Look, names: Iterable[str]) -> dict[str, Schema | None]:
+    return {name: seen.snapshot.schema(name) for name in names}
 
 
-def kept(database: TestDatabase) -> tuple[Look, dict[str, str | None]]:
-    """What the modules' schemas are, their rows, and the versions of all lines."""
-    with connect(database.owner_url) as connection:
-        seen = look(connection)
-        versions = read_versions(connection, lines_of(modules().values()))
-    return seen, {name: each.revision for name, each in versions.items()}
-
-
-def of_the_modules(database: TestDatabase) -> Snapshot:
-    with connect(database.owner_url) as connection:
-        return read(connection, list(modules()))
+@contextmanager
+def opened(place: TestDatabase) -> Generator[Database]:
+    with connect(place.owner_url, autocommit=True) as connection:
+        yield Database(place, connection)
 
 
 def test_a_module_that_was_there_is_enabled_and_disabled_without_a_word(
     database: TestDatabase,
 ) -> None:
     everything = frozenset(modules())
-    apply(database, everything)
-    with connect(database.owner_url) as connection:
-        generate_rows(connection, sorted(everything))
-    before, versions = kept(database)
-    assert set(versions) == {"bedplate", *everything}
-    assert None not in versions.values()
-    schemas = of_the_modules(database)
     moves = list(tour(everything, set()))
     assert len(moves) >= 2 * len(everything)
-    for enabled in moves:
-        assert apply(database, enabled) == [], f"enabling {sorted(enabled)} ran revisions"
-        assert of_the_modules(database) == schemas, sorted(enabled)
-        after, now = kept(database)
-        assert (after.contents, now) == (before.contents, versions), sorted(enabled)
-    apply(database, everything)
-    assert kept(database) == (before, versions)
+    with opened(database) as one:
+        one.enable(everything)
+        one.fill(everything)
+        before, versions = one.look(), one.versions()
+        assert set(versions) == {"bedplate", *everything}
+        assert None not in versions.values()
+        for enabled in moves:
+            assert one.enable(enabled) == [], f"enabling {sorted(enabled)} ran revisions"
+            after = one.look()
+            assert only(after, everything) == only(before, everything), sorted(enabled)
+            assert after.contents == before.contents, sorted(enabled)
+            assert one.versions() == versions, sorted(enabled)
+        assert moves[-1] == everything
+        assert one.look() == before
 
 
 def test_in_whatever_order_they_came_the_database_is_the_same(server: Server) -> None:
     found = sorted(orders())
-    # The first and the last differ most; with many modules there are thousands between them.
-    chosen = {found[0], found[-1]}
     made: set[str] = set()
-    for order in chosen:
-        with new_database(server) as database:
+    # The first and the last differ most; with many modules there are thousands between them.
+    for order in {found[0], found[-1]}:
+        with new_database(server) as place, opened(place) as one:
             enabled: Enabled = frozenset()
-            for name in ("", *order):
-                before, _ = kept(database)
-                enabled = enabled | ({name} - {""})
-                ran = apply(database, enabled)
-                assert {step.partition(" ")[0] for step in ran} <= {name or "bedplate"}
-                after, _ = kept(database)
-                assert {each: after.contents[each] for each in before.contents} == before.contents
-                with connect(database.owner_url) as connection:
-                    generate_rows(connection, ["bedplate", *sorted(enabled)], count=2)
-            made.add(kept(database)[0].fingerprint)
+            one.enable(enabled)
+            for name in order:
+                one.fill(enabled)
+                before = one.look().contents
+                enabled = enabled | {name}
+                assert {step.partition(" ")[0] for step in one.enable(enabled)} == {name}
+                after = one.look().contents
+                assert {each: after[each] for each in before} == before, (name, order)
+            made.add(one.look().fingerprint)
     assert len(made) == 1
 
 
