@@ -15,7 +15,7 @@ from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
 from bedplate.operations.migrate import backfill
 from tests.databases import TestDatabase
-from tests.operations.fake_module import FakeModule
+from tests.operations.fake_module import shop
 
 GOODS = """
 def upgrade():
@@ -63,13 +63,13 @@ class Goods:
     def __init__(self, database: TestDatabase, folder: Path) -> None:
         self.database = database
         self.folder = folder
-        self.module = FakeModule(folder)
+        self.module = shop(folder)
         self.registry = Registry([self.module.manifest()])
         self.owner = psycopg.connect(database.owner_url, autocommit=True)
 
     def make(self, backfill: Backfill = CENTS, key: str = "bigint") -> None:
         columns, values = KEYS[key]
-        self.module.add("0001_goods", GOODS.replace("{columns}", columns.replace('"', '\\"')))
+        self.module.add("0003_goods", GOODS.replace("{columns}", columns.replace('"', '\\"')))
         self.apply()
         self.owner.execute(
             f"INSERT INTO shop.goods SELECT {values}, n * 1.11, CASE WHEN n = 7 THEN -1 END,"
@@ -78,9 +78,9 @@ class Goods:
         self.write(backfill)
 
     def write(self, backfill: Backfill) -> None:
-        (self.module.line / "0002_cents.py").unlink(missing_ok=True)
-        self.module.before = "0001_goods"
-        self.module.add("0002_cents", FILL.replace("{backfill}", repr(backfill)))
+        (self.module.line / "0004_cents.py").unlink(missing_ok=True)
+        self.module.before = "0003_goods"
+        self.module.add("0004_cents", FILL.replace("{backfill}", repr(backfill)))
 
     def apply(self) -> list[migrate.Receipt]:
         receipts: list[migrate.Receipt] = []
@@ -93,7 +93,7 @@ class Goods:
         return receipts
 
     def undo(self) -> None:
-        migrate.undo(self.registry, "shop", to="0001_goods", owner_url=self.database.owner_url)
+        migrate.undo(self.registry, "shop", to="0003_goods", owner_url=self.database.owner_url)
 
     def found(self, query: str) -> list[tuple[object, ...]]:
         return self.owner.execute(query.encode()).fetchall()
@@ -112,8 +112,8 @@ class Goods:
 
 
 @pytest.fixture
-def goods(database: TestDatabase, tmp_path: Path) -> Iterator[Goods]:
-    made = Goods(database, tmp_path)
+def goods(shop_database: TestDatabase, tmp_path: Path) -> Iterator[Goods]:
+    made = Goods(shop_database, tmp_path)
     yield made
     made.owner.close()
 
@@ -123,7 +123,7 @@ def test_rows_are_filled_and_restored_along_any_key(goods: Goods, key: str) -> N
     goods.make(key=key)
     before = goods.rows
     (receipt,) = goods.apply()
-    assert (receipt.revision, receipt.rows_touched) == ("0002_cents", 44)
+    assert (receipt.revision, receipt.rows_touched) == ("0004_cents", 44)
     assert goods.found("SELECT count(*) FROM shop.goods WHERE cents = price * 100") == [(44,)]
     assert goods.found("SELECT count(*) FROM shop.goods WHERE cents = -1") == [(1,)]
     assert goods.books == [("filled", 44, 0, 0, 44)]
@@ -375,7 +375,7 @@ def test_the_app_and_the_reader_see_no_before_images(goods: Goods) -> None:
 
 def test_inside_of_a_transaction_a_backfill_says_what_to_write(goods: Goods) -> None:
     goods.make()
-    path = goods.module.line / "0002_cents.py"
+    path = goods.module.line / "0004_cents.py"
     path.write_text(path.read_text().replace("transactional = False", ""))
     with pytest.raises(UsageError, match="Write transactional = False"):
         goods.apply()

@@ -20,8 +20,8 @@ STARTERS = 16
 
 
 @pytest.fixture
-def line(database: TestDatabase, tmp_path: Path) -> Iterator[LongLine]:
-    made = LongLine(database, tmp_path, rows=25, batch=10)
+def line(shop_database: TestDatabase, tmp_path: Path) -> Iterator[LongLine]:
+    made = LongLine(shop_database, tmp_path, rows=25, batch=10)
     yield made
     made.owner.close()
 
@@ -68,7 +68,7 @@ def test_killed_at_a_statement_the_next_run_goes_on(line: LongLine) -> None:
     many = boundaries(line.apply)
     back = boundaries(line.undo)
     assert many > 25
-    converges(line, {"apply": [*range(4, many, many // 6)], "undo": [*range(3, back, back // 3)]})
+    converges(line, {"apply": [*range(6, many, many // 4)], "undo": [*range(5, back, back // 2)]})
 
 
 @pytest.mark.full

@@ -92,8 +92,8 @@ class Steps:
 
 
 @pytest.fixture
-def steps(database: TestDatabase, tmp_path: Path) -> Iterator[Steps]:
-    made = Steps(database, tmp_path)
+def steps(shop_database: TestDatabase, tmp_path: Path) -> Iterator[Steps]:
+    made = Steps(shop_database, tmp_path)
     yield made
     made.owner.close()
 
