@@ -80,7 +80,6 @@ def test_our_own_schemas_are_made_without_their_lines(
             for name in OURS:
                 drafted.execute(f"CREATE SCHEMA {name}".encode())
             bare = read(drafted, OURS)
-            drafted.execute("SET check_function_bodies = off")
             _run(drafted, statements(bare, full))
             assert _told(full, read(drafted, OURS)) == []
             _run(drafted, statements(full, bare))

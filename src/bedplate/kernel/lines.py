@@ -6,6 +6,7 @@ asks here; the runner of `operations/migrate` answers for as long as the revisio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,9 @@ from bedplate.kernel.types import KEY_TYPES
 VERSION_TABLE = "schema_version"
 """The table, one row long, in which each module's schema keeps the revision it is at."""
 
+SQUASHED = "squashed.json"
+"""The file, beside a line's revisions, that says which revisions one of them replaced."""
+
 DATA_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """What the app's role may do with a table: data only, no TRUNCATE and no DDL."""
 
@@ -43,6 +47,19 @@ class Line:
         return tuple(sorted(path.stem for path in self.folder.glob("[0-9]*.py")))
 
     @property
+    def squashed(self) -> Mapping[str, str]:
+        """Each revision that `bedplate migrate squash` took away, and the one it is part of now."""
+        try:
+            found: dict[str, str] = json.loads((self.folder / SQUASHED).read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise MigrationFailed(
+                f"{self.folder / SQUASHED} is not JSON: {error}.", "Restore the file."
+            ) from None
+        return found
+
+    @property
     def head(self) -> str | None:
         """The newest revision, or None for a line without any."""
         return self.revisions[-1] if self.revisions else None
@@ -57,6 +74,13 @@ class Line:
         revisions = self.revisions
         if current is None:
             return revisions
+        if current in self.squashed:
+            raise OutdatedLine(
+                f"Schema {self.schema} is at {current}, which was squashed into"
+                f" {self.squashed[current]}.",
+                f"Install the version of the code from before the squash, apply up to"
+                f" {self.squashed[current]}, and come back; a database without rows can be reset.",
+            )
         if current not in revisions:
             raise OutdatedLine(
                 f"Schema {self.schema} is at {current}, which this code does not have.",
@@ -249,17 +273,20 @@ def with_users(text: str) -> str:
     return text
 
 
-def with_roles(text: str) -> str:
-    """Fill in {role:app}, {role:reader} and {role:guarded}, as a drafted repair names the roles.
+def execute(text: str) -> None:
+    """Run one statement as it is written, with {role:app} and its like filled in.
 
-    Where there is no such role apart from the owner, the owner is named.
+    A drafted revision names the roles so: app, reader and guarded. Nothing happens where it names
+    one that does not exist apart from the owner.
     """
     context = current()
     named = {"app": context.app, "reader": context.reader, "guarded": context.guarded}
     for role, name in named.items():
-        quoted = "CURRENT_USER" if name is None else sql.Identifier(name).as_string()
-        text = text.replace(f"{{role:{role}}}", quoted)
-    return text
+        mark = f"{{role:{role}}}"
+        if mark in text and name is None:
+            return
+        text = text.replace(mark, sql.Identifier(name or "").as_string() if name else mark)
+    context.execute(text)
 
 
 def executable(*signatures: str) -> None:

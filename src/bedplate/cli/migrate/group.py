@@ -14,6 +14,7 @@ from bedplate.cli.migrate import (
     receipts,
     reset,
     sql,
+    squash,
     status,
     undo,
 )
@@ -37,6 +38,7 @@ for verb in (
     diff,
     sql,
     baseline,
+    squash,
     reset,
 ):
     verb.register(app)

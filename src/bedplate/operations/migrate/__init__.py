@@ -17,6 +17,7 @@ from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.repair import Repair, repairs
 from bedplate.operations.migrate.reset import mark, reset
 from bedplate.operations.migrate.sql import Part, as_sql
+from bedplate.operations.migrate.squash import Squashed, squash
 from bedplate.operations.migrate.status import LineStatus, status
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
@@ -46,6 +47,7 @@ __all__ = [
     "Receipt",
     "Rehearsed",
     "Repair",
+    "Squashed",
     "Step",
     "Taken",
     "Target",
@@ -65,6 +67,7 @@ __all__ = [
     "remember",
     "repairs",
     "reset",
+    "squash",
     "squawk_program",
     "status",
     "undo",

@@ -13,7 +13,7 @@ from bedplate.kernel.lines import Line
 
 SLUG_CHARACTERS_MAX = 50
 LINE_CHARACTERS = 96
-PYTHON = ("#", "lines.", "if not lines.")
+PYTHON = ("#", "lines.", "if ")
 ROLE = "{role:"
 # A colon before a word would be a parameter to Alembic's execute; a % to the driver.
 _NOT_PLAIN = re.compile(r"(?<!:):\w|%")
@@ -75,22 +75,27 @@ def next_name(line: Line, message: str) -> str:
 
 
 def _text(draft: Draft) -> str:
-    body = [*draft.up, *draft.down]
-    head = [f'"""{_sentence(draft.message)}"""', "", "from __future__ import annotations", ""]
-    if any(_is_plain(entry) for entry in body):
-        head += ["from alembic import op", ""]
-    ours: list[str] = []
-    if any(not _is_plain(entry) and not entry.startswith("#") for entry in body):
-        ours.append("from bedplate.kernel import lines")
+    body = [
+        "def upgrade() -> None:",
+        '    """Bring it about."""',
+        *_body(draft.up),
+        "",
+        "",
+        "def downgrade() -> None:",
+        '    """Take it back."""',
+        *_body(draft.down),
+        "",
+    ]
+    code = "\n".join(body)
     declared = _declared(draft.touches)
-    if declared:
-        ours.append("from bedplate.kernel.footprint import Footprint")
+    head = [f'"""{_sentence(draft.message)}"""', "", "from __future__ import annotations", ""]
+    head += ["from alembic import op", ""] if "op.execute(" in code else []
+    ours = ["from bedplate.kernel import lines"] if "lines." in code else []
+    ours += ["from bedplate.kernel.footprint import Footprint"] if declared else []
     head += [*ours, ""] if ours else []
-    before = repr(draft.before).replace("'", '"')
+    before = "None" if draft.before is None else f'"{draft.before}"'
     head += [f'revision = "{draft.name}"', f"down_revision = {before}", *declared, "", ""]
-    up = ["def upgrade() -> None:", '    """Bring it about."""', *_body(draft.up), "", ""]
-    down = ["def downgrade() -> None:", '    """Take it back."""', *_body(draft.down), ""]
-    return "\n".join([*head, *up, *down])
+    return "\n".join([*head, code])
 
 
 def _sentence(message: str) -> str:
@@ -109,7 +114,7 @@ def _declared(touches: Footprint) -> list[str]:
 
 
 def _is_plain(entry: str) -> bool:
-    return not entry.startswith(PYTHON) and not _NOT_PLAIN.search(entry)
+    return not (entry.startswith(PYTHON) or ROLE in entry or _NOT_PLAIN.search(entry))
 
 
 def _body(entries: Sequence[str]) -> list[str]:
@@ -125,9 +130,7 @@ def _body(entries: Sequence[str]) -> list[str]:
 
 
 def _called(call: str, statement: str) -> str:
-    begin, end = (f"{call}(", ")")
-    if ROLE in statement:
-        begin, end = "lines.current().execute(lines.with_roles(", "))"
+    begin, end = (f"{call}(" if ROLE not in statement else "lines.execute(", ")")
     if "\n" not in statement:
         short = f"    {begin}{_quoted(statement)}{end}"
         if len(short) <= LINE_CHARACTERS:
