@@ -11,6 +11,7 @@ from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import UsageError
 from bedplate.testing import GeneratedRows, generate_rows
 from bedplate.testing.generated_rows import Shapes
+from bedplate.testing.generated_rows.patterns import matching
 from tests.databases import Server, TestDatabase, database, new_database, server
 
 __all__ = ["database", "server"]
@@ -235,8 +236,36 @@ def test_what_cannot_be_guessed_is_named(owner: Connection, table: str, said: st
     assert "shapes={" in message
 
 
+@pytest.mark.parametrize(
+    ("pattern", "different"),
+    [
+        ("^[A-Z]{2}[0-9]{2}([A-Z0-9]{4} ?){3,7}$", True),
+        (r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$", True),
+        ("^[a-z0-9]+(?:-[a-z0-9]+)*$", True),
+        (r"^\+[1-9][0-9]{6,14}$", True),
+        ("^#[[:xdigit:]]{6}$", True),
+        (r"^\d{4}-(0[1-9]|1[0-2])$", True),
+        ("^(GET|POST|''?)$", False),
+        ("^[]x.-]$", False),
+    ],
+)
+def test_what_a_pattern_matches_is_found(owner: Connection, pattern: str, different: bool) -> None:
+    make(owner, f"CREATE TABLE host.t (code varchar(60) CHECK (code ~ '{pattern}') NOT NULL)")
+    generate_rows(owner, ["host"], count=30)
+    found = {code for (code,) in rows_of(owner, "host.t")}
+    assert len(found) == 30 if different else len(found) > 1
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", r"\1", "(", "[a", "a{999}", "((((a{64}){64}){64}))"])
+def test_a_pattern_that_is_not_understood_is_left_alone(pattern: str) -> None:
+    assert matching(pattern, 1) is None
+
+
 def test_what_cannot_be_guessed_is_said_by_a_shape(owner: Connection) -> None:
-    make(owner, "CREATE TABLE host.t (iban text CHECK (iban ~ '^XY[0-9]{6}$') NOT NULL UNIQUE)")
+    make(
+        owner,
+        "CREATE TABLE host.t (iban text CHECK (iban LIKE 'XY%' AND length(iban) = 8) NOT NULL UNIQUE)",
+    )
     shapes: Shapes = {"host.t.iban": lambda number: f"XY{number:06}"}
     generate_rows(owner, ["host"], count=2, shapes=shapes)
     assert rows_of(owner, "host.t") == [("XY000001",), ("XY000002",)]

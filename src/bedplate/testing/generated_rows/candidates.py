@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
+from bedplate.testing.generated_rows.patterns import matching
 from bedplate.testing.generated_rows.tables import ValueType
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,6 +27,7 @@ MOMENTS_MAX = 1_000_000
 """How many different moments there are; then they begin anew."""
 
 _STRING = re.compile(r"'((?:[^']|'')*)'")
+_MATCHED = re.compile(r"(?<![~!])~\*? '((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(?<![\w.'])-?\d+(?:\.\d+)?(?![\w'])")
 _WHOLE = {"int2": 2**15, "int4": 2**31, "int8": 2**63, "oid": 2**32, "money": 10**15}
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -33,24 +35,27 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the rules about a column mention: string literals and numbers."""
+    """What the rules about a column mention: string literals, numbers and regular expressions."""
 
     strings: tuple[str, ...] = ()
     numbers: tuple[Decimal, ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
 def hints_in(expressions: Iterable[str]) -> Hints:
     """Collect the literals of SQL expressions, in their order."""
     strings: dict[str, None] = {}
     numbers: dict[Decimal, None] = {}
+    patterns: dict[str, None] = {}
     for text in expressions:
+        patterns.update(dict.fromkeys(each.replace("''", "'") for each in _MATCHED.findall(text)))
         found = [each.replace("''", "'") for each in _STRING.findall(text)]
         strings.update(dict.fromkeys(found))
         # PostgreSQL writes -1 as '-1'::integer.
         plain = _NUMBER.findall(_STRING.sub(" ", text))
         for each in [*plain, *(each for each in found if _NUMBER.fullmatch(each))]:
             numbers[Decimal(each)] = None
-    return Hints(tuple(strings), tuple(numbers))
+    return Hints(tuple(strings), tuple(numbers), tuple(patterns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,8 @@ def _texts(type_: ValueType, wanted: Wanted) -> Iterable[str]:
     turn = number % len(hints.strings) if hints.strings else 0
     mentioned = [*hints.strings[turn:], *hints.strings[:turn]]
     begun = [f"{each.strip('%^$')}{number}" for each in mentioned]
-    found = [*first[:1], *mentioned, *first[1:], *sized, *begun, *usual]
+    matched = [text for each in hints.patterns if (text := matching(each, number)) is not None]
+    found = [*first[:1], *matched, *mentioned, *first[1:], *sized, *begun, *usual]
     if type_.name == "char":
         found = [_DIGITS[number % 36], *(each for each in hints.strings if len(each) == 1)]
     return [each for each in found if length is None or len(each) <= length]
