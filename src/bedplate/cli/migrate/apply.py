@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bedplate.cli.migrate.progress import told_by
 from bedplate.cli.migrate.receipts import table_of as receipts_table
 from bedplate.cli.migrate.status import table_of as lines_table
 from bedplate.cli.opening import Opened, opened, settings_of
@@ -81,7 +82,7 @@ def migrated(
                 out.note(f"WARNING: {caveat}")
         caveats.update(receipt.caveats)
 
-    with out.working("Bringing schemas to their newest revision"):
+    with out.working("Bringing schemas to their newest revision"), told_by(out):
         lines = apply_lines(
             project.target, policy=policy, on_step=tell, on_receipt=keep, on_note=out.note
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bedplate.cli.migrate.progress import told_by
 from bedplate.cli.migrate.status import table_of
 from bedplate.cli.opening import opened, settings_of
 from bedplate.cli.options import Json, examples, with_options
@@ -68,14 +69,15 @@ def undo(context: typer.Context, options: Options) -> None:
         lost = losses(project.target, options.module, to)
         if not options.yes:
             _confirm(options.module, to, lost, out)
-        line = undo_line(
-            project.registry,
-            options.module,
-            to=to,
-            owner_url=project.owner_url,
-            bindings=project.settings.bind,
-            on_step=tell,
-        )
+        with told_by(out):
+            line = undo_line(
+                project.registry,
+                options.module,
+                to=to,
+                owner_url=project.owner_url,
+                bindings=project.settings.bind,
+                on_step=tell,
+            )
     out.result(
         {"undone": undone, "lost": [asdict(each) for each in lost], "module": asdict(line)},
         f"Undone: {', '.join(undone) or 'nothing'}.\n\n{table_of([line])}",
