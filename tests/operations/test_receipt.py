@@ -1,95 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
-from bedplate.catalog import connect
 from bedplate.kernel.errors import MigrationFailed, UndeclaredTouch
-from bedplate.kernel.lines import KERNEL_LINE
-from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
-from bedplate.operations.migrate import Receipt, alembic_bridge, books
-from tests.databases import Server, TestDatabase, new_database
-from tests.operations.fake_module import FakeModule, shop
+from bedplate.operations.migrate import alembic_bridge
+from tests.operations.receipted import Shop, migrated, world
 
-FOOTPRINT = "from bedplate.kernel.footprint import Footprint\n"
-
-
-class Shop:
-    """The module shop, with rows in both tables once migrated; a test adds revisions."""
-
-    def __init__(self, database: TestDatabase, folder: Path) -> None:
-        self.database = database
-        self.module: FakeModule = shop(folder)
-
-    def migrate(self) -> None:
-        self.apply()
-        with psycopg.connect(self.database.owner_url) as owner:
-            owner.execute("INSERT INTO shop.shelves VALUES (gen_random_uuid(), 'top')")
-            owner.execute("INSERT INTO shop.items (id, price) VALUES (gen_random_uuid(), 1)")
-
-    @property
-    def registry(self) -> Registry:
-        return Registry([self.module.manifest()])
-
-    def apply(self, **options: Any) -> list[Receipt]:
-        receipts: list[Receipt] = []
-        migrate.apply_unproven(
-            self.registry,
-            owner_url=options.get("owner_url", self.database.owner_url),
-            app_url=self.database.app_url,
-            on_receipt=receipts.append,
-        )
-        return receipts
-
-    def undo(self, to: str | None) -> None:
-        migrate.undo(self.registry, "shop", to=to, owner_url=self.database.owner_url)
-
-    def add(self, name: str, up: str, *, down: str = "SELECT 1", touches: str = "") -> None:
-        """Add a revision of plain SQL; `touches` is the declaration's line."""
-        before = self.module.before if self.module.before != name else "0002_items"
-        self.module.before = before
-        self.module.add(
-            name,
-            f"{FOOTPRINT}{touches}\n"
-            f"def upgrade():\n    lines.current().execute({up!r})\n"
-            f"def downgrade():\n    lines.current().execute({down!r})\n",
-        )
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with connect(self.database.admin_url, autocommit=True) as admin:
-            return admin.execute(query.encode()).fetchall()
-
-    @property
-    def entries(self) -> tuple[books.Entry, ...]:
-        with connect(self.database.reader_url, autocommit=True) as reader:
-            return books.receipts(reader)
-
-    @property
-    def chain(self) -> books.Chain:
-        with connect(self.database.app_url, autocommit=True) as app:
-            return books.verify_chain(app, self.registry.lines)
-
-
-@pytest.fixture(scope="module")
-def migrated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of a database that the tests' own are copies of."""
-    with new_database(server) as made:
-        Shop(made, tmp_path_factory.mktemp("migrated")).migrate()
-        yield made.name
-
-
-@pytest.fixture
-def world(server: Server, migrated: str, tmp_path: Path) -> Iterator[Shop]:
-    with new_database(server, migrated) as made:
-        # What the server knows of a table's size stays behind when a database is copied.
-        with psycopg.connect(made.owner_url) as owner:
-            owner.execute("ANALYZE shop.items")
-        yield Shop(made, tmp_path)
+__all__ = ["migrated", "world"]
 
 
 def test_a_touch_that_was_not_declared_is_rolled_back_and_named(world: Shop) -> None:
@@ -274,89 +196,6 @@ def test_what_a_revision_writes_on_the_bare_connection_is_seen_too(world: Shop) 
     )
     with pytest.raises(UndeclaredTouch, match=r"shop\.items \(1 rows\)"):
         world.apply()
-
-
-def test_receipts_and_journal_refuse_change_and_the_app_cannot_write_them(world: Shop) -> None:
-    with psycopg.connect(world.database.owner_url, autocommit=True) as owner:
-        for statement in (
-            "UPDATE bedplate.receipts SET hash = 'x'",
-            "DELETE FROM bedplate.journal",
-            "TRUNCATE bedplate.receipts",
-        ):
-            with pytest.raises(psycopg.Error) as refusal:
-                owner.execute(statement.encode())
-            assert refusal.value.sqlstate == "BP001"
-    for url in (world.database.app_url, world.database.reader_url):
-        with psycopg.connect(url, autocommit=True) as other:
-            other.execute("SET default_transaction_read_only = off")
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                other.execute("INSERT INTO bedplate.receipts VALUES (9, '{}', 'x', 'y')")
-
-
-def forged(database: TestDatabase, statement: str) -> None:
-    with psycopg.connect(database.admin_url) as admin:
-        admin.execute("SET session_replication_role = replica")
-        admin.execute(statement.encode())
-
-
-@pytest.mark.parametrize(
-    ("forgery", "fault"),
-    [
-        (
-            "UPDATE bedplate.receipts SET document = jsonb_set(document, '{rows_touched}', '7')"
-            " WHERE number = 2",
-            "receipts, entry 2: it was changed",
-        ),
-        (
-            "DELETE FROM bedplate.receipts WHERE number = 3",
-            "receipts, entry 4: an entry before it is missing",
-        ),
-        (
-            "UPDATE bedplate.receipts SET hash = encode(sha256('x'), 'hex') WHERE number = 1",
-            "receipts, entry 2: it does not follow the one before it",
-        ),
-        (
-            "DELETE FROM bedplate.receipts"
-            " WHERE number = (SELECT max(number) FROM bedplate.receipts)",
-            "The newest receipt of shop leads to 0001_shelves, but its schema is at 0002_items",
-        ),
-        (
-            "UPDATE bedplate.journal SET document = '{}' WHERE number = 1",
-            "journal, entry 1: it was changed",
-        ),
-    ],
-)
-def test_whatever_is_forged_breaks_the_chain(world: Shop, forgery: str, fault: str) -> None:
-    with connect(world.database.owner_url, autocommit=True) as owner:
-        assert books.note(owner, "apply without proof", {"why": "a test"})
-    assert world.chain.faults == ()
-    forged(world.database, forgery)
-    assert fault in " ".join(world.chain.faults)
-
-
-def test_a_database_migrated_before_there_were_receipts_gets_books_at_the_next_apply(
-    world: Shop,
-) -> None:
-    forged(
-        world.database,
-        "DROP TABLE bedplate.receipts, bedplate.journal; DROP FUNCTION bedplate.refuse_in_books()",
-    )
-    assert world.chain == books.Chain((), ())
-    assert not world.apply()
-    assert [*world.entries] == []
-    world.undo("0001_shelves")
-    last: books.Entry = world.entries[-1]
-    assert (len(world.entries), last.document["direction"]) == (1, "down")
-
-
-def test_the_books_go_with_the_kernel_s_schema(world: Shop) -> None:
-    for name in ("shop", "bedplate"):
-        migrate.undo(world.registry, name, to=None, owner_url=world.database.owner_url)
-    assert world.rows("SELECT FROM pg_namespace WHERE nspname IN ('bedplate', 'shop')") == []
-    with connect(world.database.owner_url, autocommit=True) as owner:
-        assert not books.note(owner, "nothing", {})
-    assert len(world.apply()) == len(KERNEL_LINE.revisions) + 2
-    assert world.chain.faults == ()
 
 
 def test_a_superuser_s_migration_says_what_could_have_escaped(world: Shop) -> None:
