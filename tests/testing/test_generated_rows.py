@@ -262,10 +262,8 @@ def test_a_pattern_that_is_not_understood_is_left_alone(pattern: str) -> None:
 
 
 def test_what_cannot_be_guessed_is_said_by_a_shape(owner: Connection) -> None:
-    make(
-        owner,
-        "CREATE TABLE host.t (iban text CHECK (iban LIKE 'XY%' AND length(iban) = 8) NOT NULL UNIQUE)",
-    )
+    rule = "iban LIKE 'XY%' AND length(iban) = 8"
+    make(owner, f"CREATE TABLE host.t (iban text CHECK ({rule}) NOT NULL UNIQUE)")
     shapes: Shapes = {"host.t.iban": lambda number: f"XY{number:06}"}
     generate_rows(owner, ["host"], count=2, shapes=shapes)
     assert rows_of(owner, "host.t") == [("XY000001",), ("XY000002",)]
