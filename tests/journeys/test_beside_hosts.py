@@ -82,9 +82,7 @@ async def test_enable_use_disable(host: Hosted) -> None:
     assert [each for each in host.commands() if host.is_others(each)] == []
 
 
-@pytest.mark.parametrize(
-    "host", [LAYOUTS[2], LAYOUTS[3]], ids=["prisma", "own_schema"], indirect=True
-)
+@pytest.mark.parametrize("host", [LAYOUTS[3]], ids=["own_schema"], indirect=True)
 def test_apply_as_the_command_runs_it(host: Hosted, tmp_path: Path) -> None:
     """With the rehearsal on a copy and the backup: neither touches what is the host's."""
     before = host.state()
@@ -131,10 +129,9 @@ def disable(host: Hosted) -> None:
     """Take back every line, the youngest first and the kernel's last."""
     settings = host.settings
     assert settings.database_owner_url is not None
-    modules = settings.modules
-    for count, module in reversed(list(enumerate(("bedplate", *modules)))):
+    for module in ("bedplate", *settings.modules)[::-1]:
         migrate.undo(
-            registry.load(modules[:count]),
+            registry.load(settings.modules),
             module,
             to=None,
             owner_url=settings.database_owner_url,

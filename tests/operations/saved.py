@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from bedplate.kernel import clock, registry
 from bedplate.operations import migrate
-from bedplate.operations.backup import Backup
+from bedplate.operations.backup import Backup, create
 from bedplate.operations.backup import manifest as manifest_file
 from bedplate.operations.backup.verify import saved_files
 from tests.databases import Server, TestDatabase, new_database
@@ -82,17 +83,35 @@ def place(server: Server, filled: str, database: TestDatabase) -> TestDatabase:
     return database
 
 
+@pytest.fixture(scope="module")
+def kept(server: Server, filled: str, tmp_path_factory: pytest.TempPathFactory) -> Backup:
+    """A backup of it, to copy."""
+    return create(server.url("owner", filled), tmp_path_factory.mktemp("kept") / "backups")
+
+
+@pytest.fixture
+def made(kept: Backup, shelf: Path) -> Backup:
+    """A copy of the backup, to spoil."""
+    shelf.mkdir(parents=True)
+    return Backup(Path(shutil.copytree(kept.folder, shelf / kept.id)), kept.manifest)
+
+
+@pytest.fixture
+def admin_url(server: Server) -> str:
+    return server.url("admin")
+
+
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     return tmp_path / "kept" / "backups"
 
 
 @pytest.fixture
-def into(database: TestDatabase) -> Iterator[str]:
+def into(admin_url: str) -> Iterator[str]:
     """A name for a database to restore into, which is dropped afterwards."""
     name = f"back{os.getpid()}_{next(_numbers)}"
     yield name
-    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+    with psycopg.connect(admin_url, autocommit=True) as admin:
         admin.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )
@@ -107,8 +126,8 @@ def time() -> Iterator[list[datetime]]:
     clock.freeze(None)
 
 
-def databases(place: TestDatabase) -> set[str]:
-    with psycopg.connect(place.admin_url) as admin:
+def databases(admin_url: str) -> set[str]:
+    with psycopg.connect(admin_url) as admin:
         return {name for (name,) in admin.execute("SELECT datname FROM pg_database")}
 
 

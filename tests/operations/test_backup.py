@@ -22,18 +22,20 @@ from bedplate.operations.backup import manifest as manifest_file
 from tests.cli.terminal import until
 from tests.databases import TestDatabase
 from tests.operations.saved import (
+    admin_url,
     ask,
     at,
     databases,
     filled,
     into,
+    kept,
+    made,
     place,
     remade,
     shelf,
-    time,
 )
 
-__all__ = ["filled", "into", "place", "shelf", "time"]
+__all__ = ["admin_url", "filled", "into", "kept", "made", "place", "shelf"]
 
 
 class TestCreate:
@@ -165,23 +167,23 @@ class TestRestore:
         backup.restore(made, place.admin_url, into)
 
     def test_never_over_a_database_with_anything_in_it(
-        self, place: TestDatabase, shelf: Path, into: str
+        self, filled: str, made: Backup, admin_url: str, into: str
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         with pytest.raises(errors.RestoreRefused, match="not empty"):
-            backup.restore(made, place.admin_url, place.name)
-        for thing in (
-            "CREATE TABLE public.t ()",
-            "CREATE FUNCTION public.f() RETURNS int RETURN 1",
-            "CREATE SCHEMA other",
-        ):
-            with psycopg.connect(place.admin_url, autocommit=True) as admin:
-                admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(into)))
-                with psycopg.connect(at(place.admin_url, into), autocommit=True) as inside:
-                    inside.execute(thing.encode())
-                with pytest.raises(errors.RestoreRefused, match="not empty"):
-                    backup.restore(made, place.admin_url, into)
-                admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(into)))
+            backup.restore(made, admin_url, filled)
+        with psycopg.connect(admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(into)))
+            with psycopg.connect(at(admin_url, into), autocommit=True) as inside:
+                for kind, name, rest in (
+                    ("TABLE", "public.t", "()"),
+                    ("FUNCTION", "public.f()", "RETURNS int RETURN 1"),
+                    ("SCHEMA", "other", ""),
+                ):
+                    inside.execute(f"CREATE {kind} {name} {rest}".encode())
+                    with pytest.raises(errors.RestoreRefused, match="not empty"):
+                        backup.restore(made, admin_url, into)
+                    inside.execute(f"DROP {kind} {name}".encode())
+        assert backup.restore(made, admin_url, into).rows == made.rows, "an empty one will do"
 
     def test_without_createdb_an_empty_database_will_do(
         self, place: TestDatabase, shelf: Path, into: str
@@ -189,7 +191,7 @@ class TestRestore:
         made = backup.create(place.owner_url, shelf)
         with pytest.raises(errors.RestoreRefused, match="CREATEDB"):
             backup.restore(made, place.owner_url, into)
-        assert into not in databases(place)
+        assert into not in databases(place.admin_url)
         with psycopg.connect(place.admin_url, autocommit=True) as admin:
             admin.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(
@@ -205,57 +207,52 @@ class TestRestore:
         assert backup.restore(made, place.owner_url, into).rows == made.rows
 
     def test_another_major_version_is_refused(
-        self, place: TestDatabase, shelf: Path, into: str
+        self, made: Backup, admin_url: str, into: str
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         other = 16 if made.manifest.major == 18 else 18
         with pytest.raises(errors.RestoreRefused, match=f"PostgreSQL {other}"):
-            backup.restore(remade(made, major=other), place.admin_url, into)
+            backup.restore(remade(made, major=other), admin_url, into)
         with pytest.raises(errors.ToolsMissing):
-            backup.restore(remade(made, major=99), place.admin_url, into)
-        assert into not in databases(place)
+            backup.restore(remade(made, major=99), admin_url, into)
+        assert into not in databases(admin_url)
 
     def test_a_role_that_the_server_lacks_is_named(
-        self, place: TestDatabase, shelf: Path, into: str
+        self, made: Backup, admin_url: str, into: str
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         roles = (*made.manifest.making.roles, "nobody_knows")
         changed = msgspec.structs.replace(made.manifest.making, roles=roles)
         with pytest.raises(errors.RestoreRefused, match=r"no role nobody_knows"):
-            backup.restore(remade(made, making=changed), place.admin_url, into)
-        assert into not in databases(place)
+            backup.restore(remade(made, making=changed), admin_url, into)
+        assert into not in databases(admin_url)
 
     @pytest.mark.parametrize("name", ["", "a\0b", "é" * 32])
-    def test_what_is_no_name_is_refused(self, place: TestDatabase, shelf: Path, name: str) -> None:
-        made = backup.create(place.owner_url, shelf)
+    def test_what_is_no_name_is_refused(self, made: Backup, admin_url: str, name: str) -> None:
         with pytest.raises(errors.RestoreRefused, match="name of a database"):
-            backup.restore(made, place.admin_url, name)
+            backup.restore(made, admin_url, name)
 
     def test_what_pg_restore_cannot_read_leaves_no_database(
-        self, place: TestDatabase, shelf: Path, into: str
+        self, made: Backup, admin_url: str, into: str
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         toc = made.folder / "dump" / "toc.dat"
         toc.write_bytes(toc.read_bytes()[:-2000])
         with pytest.raises(errors.ToolFailed, match="pg_restore"):
-            backup.restore(remade(made), place.admin_url, into)
-        assert into not in databases(place)
+            backup.restore(remade(made), admin_url, into)
+        assert into not in databases(admin_url)
 
     def test_a_copy_that_differs_is_told_and_kept(
-        self, place: TestDatabase, shelf: Path, into: str
+        self, made: Backup, admin_url: str, into: str
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         contents = made.manifest.contents | {"auth.users": manifest_file.SavedContent(20, "0" * 32)}
         with pytest.raises(errors.RestoreDiffers, match=r"rows of auth\.users"):
-            backup.restore(remade(made, contents=contents), place.admin_url, into)
-        assert into in databases(place)
-        with psycopg.connect(place.admin_url, autocommit=True) as admin:
+            backup.restore(remade(made, contents=contents), admin_url, into)
+        assert into in databases(admin_url)
+        with psycopg.connect(admin_url, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(into)))
         catalog = made.folder / manifest_file.CATALOG
         catalog.write_text(catalog.read_text().replace("What was ordered", "What was sold"))
         changed = remade(made, contents=made.manifest.contents, fingerprint="0")
         with pytest.raises(errors.RestoreDiffers, match="What was ordered"):
-            backup.restore(changed, place.admin_url, into)
+            backup.restore(changed, admin_url, into)
 
 
 def _write(place: TestDatabase, stopping: threading.Event) -> None:

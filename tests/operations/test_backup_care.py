@@ -20,41 +20,42 @@ from bedplate.operations.backup import manifest as manifest_file
 from tests.cli.terminal import until
 from tests.databases import TestDatabase
 from tests.operations.saved import (
+    admin_url,
     at,
     databases,
     filled,
     flip,
     into,
+    kept,
+    made,
     place,
     shelf,
     time,
 )
 
-__all__ = ["filled", "into", "place", "shelf", "time"]
+__all__ = ["admin_url", "filled", "into", "kept", "made", "place", "shelf", "time"]
 
 
 class TestDamage:
     def test_one_flipped_bit_in_any_file_is_refused_before_anything_is_created(
-        self, place: TestDatabase, shelf: Path, into: str
+        self, made: Backup, shelf: Path, admin_url: str, into: str
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         files = [path for path in made.folder.rglob("*") if path.is_file()]
         assert len(files) > 20
         for path in files:
             whole = path.read_bytes()
             flip(path)
             with pytest.raises(errors.BackupDamaged):
-                backup.restore(made, place.admin_url, into)
+                backup.restore(made, admin_url, into)
             with pytest.raises(errors.BackupDamaged):
                 backup.verify(backup.find(shelf, made.id))
             path.write_bytes(whole)
-        assert into not in databases(place)
+        assert into not in databases(admin_url)
         backup.verify(made)
 
     def test_a_file_that_is_missing_added_or_a_link_is_named(
-        self, place: TestDatabase, shelf: Path, tmp_path: Path
+        self, made: Backup, tmp_path: Path
     ) -> None:
-        made = backup.create(place.owner_url, shelf)
         (made.folder / "extra").touch()
         with pytest.raises(errors.BackupDamaged, match="extra is no file"):
             backup.verify(made)
@@ -67,10 +68,7 @@ class TestDamage:
         with pytest.raises(errors.BackupDamaged, match=r"toc\.dat .*missing"):
             backup.verify(made)
 
-    def test_a_broken_manifest_is_not_listed_but_told(
-        self, place: TestDatabase, shelf: Path
-    ) -> None:
-        made = backup.create(place.owner_url, shelf)
+    def test_a_broken_manifest_is_not_listed_but_told(self, made: Backup, shelf: Path) -> None:
         flip(made.folder / manifest_file.MANIFEST)
         assert backup.listed(shelf) == ()
         assert [name for name, _ in backup.damaged(shelf)] == [made.id]
