@@ -10,6 +10,7 @@ import io
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import psycopg
@@ -25,6 +26,9 @@ from bedplate.kernel.footprint import NOTHING, Footprint
 from bedplate.kernel.lines import Line, LineContext, running
 from bedplate.kernel.model import NAMING_CONVENTION
 from bedplate.operations.migrate.revision import Revision
+
+LINES_REMEMBERED = 64
+"""Each step asks for its line's files several times, and Alembic runs all of them to know one."""
 
 # `alembic.op` is one proxy for the whole process: two threads inside revisions would swap theirs.
 _process_lock = threading.Lock()
@@ -173,6 +177,14 @@ def verify(line: Line) -> None:
 
 
 def _scripts(line: Line) -> dict[str, Script]:
+    """Return the line's revisions; the files are read again once one of them has changed."""
+    files = sorted(line.folder.glob("*.py"))
+    stamps = tuple((each.name, each.stat().st_mtime_ns, each.stat().st_size) for each in files)
+    return _read(line, stamps)
+
+
+@lru_cache(maxsize=LINES_REMEMBERED)
+def _read(line: Line, stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Script]:
     folder = str(line.folder)
     try:
         found = list(ScriptDirectory(folder, version_locations=[folder]).walk_revisions())

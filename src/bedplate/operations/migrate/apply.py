@@ -13,10 +13,10 @@ from bedplate.kernel.errors import ProofFailed, RehearsalRefused
 from bedplate.operations import backup
 from bedplate.operations.migrate import books, lock
 from bedplate.operations.migrate.copies import with_database
-from bedplate.operations.migrate.plan import Plan, read_plan
+from bedplate.operations.migrate.plan import Plan, pending, read_plan
 from bedplate.operations.migrate.proof import Proof, stored, unfit
 from bedplate.operations.migrate.receipt import OnReceipt
-from bedplate.operations.migrate.rehearse import prove
+from bedplate.operations.migrate.rehearse import rehearse
 from bedplate.operations.migrate.state import holds_rows
 from bedplate.operations.migrate.status import LineStatus
 from bedplate.operations.migrate.step import OnStep
@@ -63,8 +63,8 @@ def apply(
     """
     guarded = _Guarded(target, policy, on_note or _nobody)
     with connect(target.owner_url, autocommit=True, purpose="plan") as live:
-        plan = read_plan(live, target)
-    if not plan.steps:
+        is_pending = bool(pending(live, target))
+    if not is_pending:
         return run_pending(target, on_step=on_step, on_receipt=on_receipt)
     with _turn(target):
         proof = guarded.prepare()
@@ -134,7 +134,7 @@ class _Guarded:
             raise why
         self._say(f"Rehearsing {len(plan.steps)} revisions on a private copy")
         try:
-            proof = prove(self._target)
+            proof = rehearse(self._target, plan)
         except RehearsalRefused as refusal:
             if has_rows:
                 raise

@@ -38,9 +38,14 @@ def prove(target: Target, *, on_step: OnStep | None = None) -> Proof:
 
     Raises RehearsalRefused (no copy can be had) and what `plan` raises.
     """
-    started = clock.nanoseconds()
     with connect(target.owner_url, autocommit=True, purpose="plan") as live:
         plan = read_plan(live, target)
+    return rehearse(target, plan, on_step)
+
+
+def rehearse(target: Target, plan: Plan, on_step: OnStep | None = None) -> Proof:
+    """Rehearse this plan, which has just been read; see `prove`."""
+    started = clock.nanoseconds()
     with grounds(target) as ground:
         with ground.copy() as copy:
             rehearsal = _Rehearsal(target, plan, copy, on_step)

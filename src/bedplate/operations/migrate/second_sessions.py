@@ -80,6 +80,8 @@ class SecondSessions:
         """Return what other sessions wrote, a sentence for each table, and the witnesses read."""
         declared = {name for step in steps for name in step.touches.rows}
         moved = declared | {name for step in steps for name in step.touches.rewritten}
+        if not self._watched:
+            return [], ["no table was there before"]
         with _alone(self._copy) as connection:
             after = _relations(connection)
             written, witness = self._read_wal(connection, after)

@@ -104,6 +104,7 @@ def read(span: Span, files: Mapping[str, str], runner: Collection[str]) -> Writt
     if not (span.folder / span.start.file).exists():
         return None
     argv = [f"--path={span.folder}", f"--start={span.start.lsn}", f"--end={span.end.lsn}"]
+    argv += [f"--rmgr={manager}" for manager in (*WRITES, "Transaction")]
     # Without a file's name the program would ask any of them how large they are, an empty one too.
     argv.append(span.start.file)
     try:
