@@ -52,6 +52,7 @@ ADDITIONS = (
 ELSEWHERE = (
     case("comment of a host", "COMMENT ON TABLE host.users IS 'x'", "said"),
     case("grant of a host", "GRANT SELECT ON host.users TO {app}", "additive"),
+    case("column grant of a host", "GRANT SELECT (email) ON host.users TO {app}", "additive"),
     case("index of a host", "CREATE INDEX ON host.users (born)", "additive"),
     case("column of a host", "ALTER TABLE host.users ADD more int", "additive"),
     case("table in a host", "CREATE TABLE host.fresh (a int)", "additive"),
@@ -105,7 +106,6 @@ OTHER_SESSIONS = (
     case(
         "column meanwhile",
         "SELECT 1",
-        "external",
         meanwhile="ALTER TABLE host.posts ADD IF NOT EXISTS later int",
     ),
     case("autovacuum meanwhile", "SELECT 1", meanwhile="VACUUM ANALYZE host.posts"),

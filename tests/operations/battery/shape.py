@@ -127,6 +127,8 @@ SHAPE = (
     case(
         "drop foreign key", "ALTER TABLE shop.orders DROP CONSTRAINT orders_item_id_fkey", "shape"
     ),
+    case("rename index", "ALTER INDEX shop.ix_items_label RENAME TO ix_o", "shape", "additive"),
+    case("index storage", "ALTER INDEX shop.ix_items_label SET (fillfactor = 50)", "shape"),
     case("drop index", "DROP INDEX shop.ix_items_label", "shape"),
     case(
         "another default",

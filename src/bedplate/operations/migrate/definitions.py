@@ -39,7 +39,8 @@ def parts(before: Reading, after: Reading) -> Iterator[Touch]:
         if old == new or oid not in before.relations or oid not in after.relations:
             continue
         relation = before.relations[oid]
-        if not written and not after.locks.get(oid):
+        mine = written or kind == "grants" or oid in after.locks or oid in after.homes
+        if not mine:
             yield touched(before, relation, "external")
             continue
         yield from _Part(before, after, relation, kind).touches(_items(old), _items(new))
@@ -94,7 +95,11 @@ class _Part:
             was, now = old.get(key), new.get(key)
             if was == now or (self.kind == "default" and self._comes_or_goes(key)):
                 continue
-            if was is None:
+            if self.kind == "grants":
+                item = was or now or []
+                verdict = _granted(was[2] if was else "", now[2] if now else "")
+                yield self.touch(verdict, key, item, "grants on column")
+            elif was is None:
                 yield self.touch(self._added(key), key, now or [])
             elif now is None:
                 yield self.touch(self._changed(key), key, was)
@@ -108,6 +113,7 @@ class _Part:
             "index": f"{relation.schema}.{item[1]}",
             "statistics": f"{relation.schema}.{item[1]}",
             "column": f"{table}.{item[1]}",
+            "grants": f"{table}.{item[1]}",
             "constraint": f"{table}.{item[1]}",
             "default": f"{table}.{self.columns.get(key, item)[1]}",
         }.get(self.kind, table)
@@ -122,14 +128,12 @@ class _Part:
         )
 
     def _different(self, key: str, was: Item, now: Item) -> Iterator[Touch]:
-        """A column's not null and grants, and a constraint's validity, count by themselves."""
+        """A column's not null, and a constraint's validity, count by themselves."""
         if self.kind == "column":
             if was[2] != now[2]:
                 verdict: Verdict = "additive" if now[2] == "t" else "shape"
                 yield self.touch(verdict, key, was, "not null")
-            if was[3] != now[3]:
-                yield self.touch(_granted(was[3], now[3]), key, was, "grants on column")
-            if was[1] != now[1] or was[4:] != now[4:]:
+            if was[1] != now[1] or was[3:] != now[3:]:
                 yield self.touch("shape", key, was)
         elif self.kind == "constraint" and was[3:] == now[3:]:
             yield self.touch("additive" if now[2] == "t" else "shape", key, was, "validity")

@@ -57,13 +57,16 @@ WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'c') AND c.relnamespace IN {_S
 """
 
 
+_WHICH = "/* which relations */"
+
+
 def _part(kind: str, relation: str, fields: str, source: str) -> str:
     """Items of one kind by relation; `fields` begins with the key and the name."""
     item = ", '{FS}', ".join(fields.split(" | ")).format(FS=FS)
     key = fields.split(" | ", 1)[0]
     return f"""
 SELECT {relation}::bigint, '{kind}', pg_catalog.string_agg(concat({item}), '{RS}' ORDER BY {key})
-FROM {source} {"AND" if " WHERE " in source else "WHERE"} {relation} >= {FIRST_OID}
+FROM {source} {"AND" if " WHERE " in source else "WHERE"} {relation} {_WHICH}
 GROUP BY {relation}
 """
 
@@ -71,14 +74,15 @@ GROUP BY {relation}
 # tgenabled of internal triggers too: a foreign key can be switched off. Not null counts by itself,
 # as it is a constraint of its own on 18; so does the validity of a constraint, which another step
 # may give it without changing what it says.
-PARTS = " UNION ALL ".join(
+_PARTS = " UNION ALL ".join(
     (
         _part(
             "column",
             "a.attrelid",
-            "a.attnum | a.attname | a.attnotnull | a.attacl | a.atttypid | a.atttypmod"
-            " | a.attcollation | a.attidentity | a.attgenerated | a.attstorage | a.attcompression"
-            " | a.attislocal | a.attstattarget | a.attoptions | a.attmissingval | a.attfdwoptions",
+            "a.attnum | a.attname | a.attnotnull | pg_catalog.hash_record_extended(ROW("
+            "a.atttypid, a.atttypmod, a.attcollation, a.attidentity, a.attgenerated, a.attstorage,"
+            " a.attcompression, a.attislocal, a.attstattarget, a.attoptions, a.attmissingval::text,"
+            " a.attfdwoptions), 0)",
             "pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
             " WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I', 't')",
         ),
@@ -169,6 +173,27 @@ PARTS = " UNION ALL ".join(
         ),
     )
 )
+
+PARTS = _PARTS.replace(_WHICH, f">= {FIRST_OID}")
+"""Of every relation."""
+
+PARTS_OF = _PARTS.replace(_WHICH, "= ANY (%s::oid[])")
+"""Of some; the parameter once for each of PART_KINDS."""
+
+PART_KINDS = _PARTS.count(_WHICH)
+
+# A grant on a column is the one change of a part that locks nothing.
+COLUMN_GRANTS = f"""
+SELECT a.attrelid::bigint, 'grants', pg_catalog.string_agg(
+    concat(a.attnum, '{FS}', a.attname, '{FS}', a.attacl), '{RS}' ORDER BY a.attnum)
+FROM pg_catalog.pg_attribute a
+WHERE a.attacl IS NOT NULL AND a.attrelid >= {FIRST_OID} AND NOT a.attisdropped
+GROUP BY a.attrelid
+"""
+
+INDEXED = """
+SELECT i.indrelid::bigint FROM pg_catalog.pg_index i WHERE i.indexrelid = ANY (%s::oid[])
+"""
 
 _BELONGS = """
 LEFT JOIN pg_catalog.pg_description said

@@ -7,7 +7,7 @@ relation, the locks it holds, what the catalog says of every object, sequences a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from bedplate.operations.migrate import witness_queries as queries
 
 SEQUENCES_MAX = 1_000
 """How many sequences' values are read; of the others only the lock tells that they moved."""
+
+Parts = dict[tuple[int, str], str]
 
 SETTLE = "SET CONSTRAINTS ALL IMMEDIATE"
 SAFE_PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)"
@@ -64,10 +66,11 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the witnesses said at one moment.
+    """What the witnesses said at one moment, or say again of what may have changed since.
 
     `parts` are texts by relation and kind, `things` by kind, schema and name. `locks` are the
-    modes held by relation; `sizes` are those of the relations asked for.
+    modes held by relation; `sizes` are those of the relations asked for, and `homes` the tables
+    that an index is held of.
     """
 
     relations: Mapping[int, Relation]
@@ -77,6 +80,7 @@ class Reading:
     locks: Mapping[int, frozenset[str]]
     sequences: Mapping[int, tuple[Any, ...]]
     sizes: Mapping[int, Size] = field(default_factory=dict[int, Size])
+    homes: frozenset[int] = frozenset()
 
     def lineage(self, relation: Relation) -> tuple[str, ...]:
         """Return its name, and those of its partitioned parents or of a sequence's table."""
@@ -149,7 +153,7 @@ def read_again(connection: Connection, before: Reading) -> Reading:
     connection.execute(SETTLE)
     connection.execute(SAFE_PATH)
     held = locks(connection)
-    found = _read(connection, held, {})
+    found = _read(connection, held, {}, before)
     known = [oid for oid in before.sequences if oid in found.relations]
     found = replace(found, sequences=sequences(connection, known))
     moved = [
@@ -201,6 +205,7 @@ def _read(
     connection: Connection,
     held: Mapping[int, frozenset[str]],
     values: Mapping[int, tuple[Any, ...]],
+    before: Reading | None = None,
 ) -> Reading:
     def rows(query: str) -> list[Any]:
         # Prepared, so that the second reading is not planned again.
@@ -216,14 +221,43 @@ def _read(
         things[kind, "", name if name != str(oid) else f"{kind} {oid}"] = Thing(
             digest, None, None, None
         )
+    homes: frozenset[int] = frozenset()
+    if before is None or not held.keys().isdisjoint(queries.DEFINING):
+        parts = _by_relation(rows(queries.PARTS))
+    else:
+        homes = _homes(connection, held)
+        parts = _parts_again(connection, before, [*held, *homes])
+    parts |= _by_relation(rows(queries.COLUMN_GRANTS))
     return Reading(
         relations=relations,
-        parts={(oid, kind): text for oid, kind, text in rows(queries.PARTS) if oid in relations},
+        parts=parts,
+        homes=homes,
         things=things,
         rows=dict(rows(queries.COUNTS)),
         locks=held,
         sequences=values,
     )
+
+
+def _homes(connection: Connection, held: Mapping[int, frozenset[str]]) -> frozenset[int]:
+    """Return the tables of the indexes that are locked: ALTER INDEX does not lock the table."""
+    return frozenset(oid for (oid,) in connection.execute(queries.INDEXED, [[*held]]))
+
+
+def _parts_again(connection: Connection, before: Reading, oids: Collection[int]) -> Parts:
+    """Read the parts of what is locked; what is not was changed by nobody here."""
+    again = set(oids)
+    parts = {
+        (oid, kind): text
+        for (oid, kind), text in before.parts.items()
+        if oid not in again and kind != "grants"
+    }
+    given = [list(again)] * queries.PART_KINDS
+    return parts | _by_relation(connection.execute(queries.PARTS_OF.encode(), given).fetchall())
+
+
+def _by_relation(rows: Iterable[tuple[int, str, str]]) -> Parts:
+    return {(oid, kind): text for oid, kind, text in rows}
 
 
 def _sized(connection: Connection, found: Reading, oids: list[int]) -> Reading:
