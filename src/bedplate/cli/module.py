@@ -73,7 +73,7 @@ def list_modules(context: typer.Context, as_json: Json = False) -> None:
 def new(context: typer.Context, path: Path, as_json: Json = False) -> None:
     """Write a small working module into the project's folder, and enable it.
 
-    Then edit its models.py and its first revision, and run `bedplate migrate apply`.
+    Then edit its models.py, and run `bedplate migrate make` and `bedplate migrate apply`.
     """
     out = Output(as_json)
     settings = settings_of(context)
@@ -88,7 +88,7 @@ def new(context: typer.Context, path: Path, as_json: Json = False) -> None:
         {"module": name, "package": path, "files": files},
         f"Made and enabled {path}:\n"
         + "".join(f"  {file}\n" for file in files)
-        + "\nEdit models.py and the revision, then run `bedplate migrate apply`.",
+        + f"\nEdit models.py, then run `bedplate migrate make {name}` and `… apply`.",
     )
 
 
