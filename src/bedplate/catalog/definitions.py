@@ -11,6 +11,7 @@ from bedplate.catalog.spelling import settled
 
 Path = tuple[str, ...]
 Key = tuple[str, Path]
+Place = tuple[Path, str, str]
 HAS_INDEX = ("primary key", "unique", "exclusion")
 VIEWS = ("view", "materialized view")
 
@@ -37,7 +38,7 @@ class Definition:
         return self.kind, self.path
 
     @property
-    def place(self) -> tuple[Path, str, str]:
+    def place(self) -> Place:
         """What tells it from every other object of a snapshot, and sorts it among them."""
         return self.path, self.kind, self.about
 

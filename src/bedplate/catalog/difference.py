@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bedplate.catalog.definitions import Definition, Key, definitions
+from bedplate.catalog.definitions import Definition, Key, Place, definitions
 from bedplate.catalog.fingerprint import as_text
 from bedplate.catalog.objects import Snapshot
 
@@ -47,6 +47,8 @@ def difference(before: Snapshot, after: Snapshot, *, owners: bool = False) -> tu
     Nothing is returned exactly when the fingerprints are equal. Who owns what counts where `owners`
     are asked for.
     """
+    if before == after:
+        return ()
     return tuple(_changes(_Side(before, owners), _Side(after, owners)))
 
 
@@ -62,6 +64,11 @@ class _Side:
             if each.whole is not None:
                 self._parts[each.whole].append(each)
 
+    def text(self, place: Place) -> str | None:
+        """The definition of what is at a place, None where nothing is."""
+        found = self.objects.get(place)
+        return found.text if found else None
+
     def all_of(self, definition: Definition) -> str:
         """An object's definition; a table's is told with all of its parts."""
         if definition.whole is not None:
@@ -70,14 +77,14 @@ class _Side:
 
 
 def _changes(old: _Side, new: _Side) -> Iterator[Change]:
-    for place in sorted(old.objects.keys() | new.objects.keys()):
+    places = old.objects.keys() | new.objects.keys()
+    for place in sorted(each for each in places if old.text(each) != new.text(each)):
         was, now = old.objects.get(place), new.objects.get(place)
         # What a partition has from its parent, or had, is told by the parent.
         if all(each is None or each.inherited for each in (was, now)):
             continue
         if was is not None and now is not None:
-            if was.text != now.text:
-                yield _change("changed", now, was.text, now.text)
+            yield _change("changed", now, was.text, now.text)
         # The parts of what came or went as a whole are told by the whole.
         elif now is not None and (now.whole is None or now.whole in old.wholes):
             yield _change("added", now, None, new.all_of(now))

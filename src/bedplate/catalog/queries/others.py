@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-EXTENSIONS = """
-SELECT e.extname, e.extversion, n.nspname, d.description
+from bedplate.catalog.queries.comments import comment_on
+
+EXTENSIONS = f"""
+SELECT e.extname, e.extversion, n.nspname, {comment_on("pg_extension", "e.oid")}
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-LEFT JOIN pg_catalog.pg_description d
-    ON d.classoid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.objoid = e.oid
 ORDER BY e.extname COLLATE "C"
 """
 
 # Where PostgreSQL has no function that writes a definition, the row itself stands for it.
 IN_SCHEMAS = """
-SELECT n.nspname, o.kind, o.name, o.definition, d.description
+SELECT n.nspname, o.kind, o.name, o.definition,
+       (SELECT note.description FROM pg_catalog.pg_description note
+        WHERE note.objoid = o.oid AND note.classoid = o.class AND note.objsubid = 0)
 FROM (
     SELECT 'pg_type'::pg_catalog.regclass AS class, t.oid, t.typnamespace AS home,
            'range type' AS kind, t.typname::text AS name,
@@ -60,7 +62,6 @@ FROM (
     FROM pg_catalog.pg_ts_config t
 ) o
 JOIN pg_catalog.pg_namespace n ON n.oid = o.home
-LEFT JOIN pg_catalog.pg_description d ON d.classoid = o.class AND d.objoid = o.oid
 WHERE n.nspname = ANY (%s)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                   WHERE e.classid = o.class AND e.objid = o.oid AND e.deptype = 'e')
@@ -70,7 +71,9 @@ ORDER BY n.nspname COLLATE "C", o.kind, o.name COLLATE "C"
 # A range type brings its casts along, tied to it by an internal dependency. A subscription's and a
 # user mapping's settings hold passwords: they are not read.
 IN_NO_SCHEMA = """
-SELECT o.kind, o.name, o.definition, d.description
+SELECT o.kind, o.name, o.definition,
+       (SELECT note.description FROM pg_catalog.pg_description note
+        WHERE note.objoid = o.oid AND note.classoid = o.class AND note.objsubid = 0)
 FROM (
     SELECT 'pg_publication'::pg_catalog.regclass AS class, p.oid, 'publication' AS kind,
            p.pubname::text AS name,
@@ -115,7 +118,6 @@ FROM (
                'METHOD ' || c.castmethod::text, 'CONTEXT ' || c.castcontext::text)
     FROM pg_catalog.pg_cast c WHERE c.oid >= 16384
 ) o
-LEFT JOIN pg_catalog.pg_description d ON d.classoid = o.class AND d.objoid = o.oid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                   WHERE e.classid = o.class AND e.objid = o.oid AND e.deptype IN ('e', 'i'))
 ORDER BY o.kind, o.name COLLATE "C"

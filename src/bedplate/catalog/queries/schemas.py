@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-SCHEMAS = """
-SELECT n.oid, n.nspname, d.description, pg_catalog.pg_get_userbyid(n.nspowner)::text
+from bedplate.catalog.queries.comments import comment_on
+
+SCHEMAS = f"""
+SELECT n.oid, n.nspname, {comment_on("pg_namespace", "n.oid")},
+       pg_catalog.pg_get_userbyid(n.nspowner)::text
 FROM pg_catalog.pg_namespace n
-LEFT JOIN pg_catalog.pg_description d
-    ON d.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.objoid = n.oid
 WHERE n.nspname = ANY (%s)
 ORDER BY n.nspname COLLATE "C"
 """
 
 # 'a' ties a sequence to the column it serves, 'i' makes it part of an identity column.
-SEQUENCES = """
+SEQUENCES = f"""
 SELECT n.nspname, c.oid, CASE WHEN d.deptype = 'i' THEN d.refobjid END, d.refobjsubid,
        pg_catalog.format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
        s.seqcache, s.seqcycle,
        c.relname, tn.nspname || '.' || t.relname || '.' || a.attname, c.relpersistence = 'u',
-       m.description, pg_catalog.pg_get_userbyid(c.relowner)::text
+       {comment_on("pg_class", "c.oid")}, pg_catalog.pg_get_userbyid(c.relowner)::text
 FROM pg_catalog.pg_sequence s
 JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -28,9 +29,6 @@ LEFT JOIN pg_catalog.pg_depend d
 LEFT JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
 LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-LEFT JOIN pg_catalog.pg_description m
-    ON m.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND m.objoid = c.oid
-    AND m.objsubid = 0
 WHERE n.nspname = ANY (%s)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                   WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -38,33 +36,29 @@ WHERE n.nspname = ANY (%s)
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
-ENUMS = """
+ENUMS = f"""
 SELECT n.nspname, t.oid, t.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder),
-       d.description, pg_catalog.pg_get_userbyid(t.typowner)::text
+       {comment_on("pg_type", "t.oid")}, pg_catalog.pg_get_userbyid(t.typowner)::text
 FROM pg_catalog.pg_enum e
 JOIN pg_catalog.pg_type t ON t.oid = e.enumtypid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-LEFT JOIN pg_catalog.pg_description d
-    ON d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objoid = t.oid
 WHERE n.nspname = ANY (%s)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   WHERE x.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
                     AND x.objid = t.oid AND x.deptype = 'e')
-GROUP BY n.nspname, t.typname, t.oid, t.typowner, d.description
+GROUP BY n.nspname, t.typname, t.oid, t.typowner
 ORDER BY n.nspname COLLATE "C", t.typname COLLATE "C"
 """
 
-DOMAINS = """
+DOMAINS = f"""
 SELECT n.nspname, t.oid, t.typname, pg_catalog.format_type(t.typbasetype, t.typtypmod),
        CASE WHEN t.typcollation <> b.typcollation
             THEN t.typcollation::pg_catalog.regcollation::text END,
-       NOT t.typnotnull, pg_catalog.pg_get_expr(t.typdefaultbin, 0), d.description,
-       pg_catalog.pg_get_userbyid(t.typowner)::text
+       NOT t.typnotnull, pg_catalog.pg_get_expr(t.typdefaultbin, 0),
+       {comment_on("pg_type", "t.oid")}, pg_catalog.pg_get_userbyid(t.typowner)::text
 FROM pg_catalog.pg_type t
 JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-LEFT JOIN pg_catalog.pg_description d
-    ON d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objoid = t.oid
 WHERE n.nspname = ANY (%s) AND t.typtype = 'd'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   WHERE x.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
@@ -81,14 +75,12 @@ WHERE n.nspname = ANY (%s) AND r.contype = 'c'
 ORDER BY r.contypid, r.conname COLLATE "C"
 """
 
-COMPOSITES = """
-SELECT n.nspname, t.oid, c.oid, t.typname, d.description,
+COMPOSITES = f"""
+SELECT n.nspname, t.oid, c.oid, t.typname, {comment_on("pg_type", "t.oid")},
        pg_catalog.pg_get_userbyid(t.typowner)::text
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_type t ON t.oid = c.reltype
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_description d
-    ON d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objoid = t.oid
 WHERE n.nspname = ANY (%s) AND c.relkind = 'c'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   WHERE x.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
@@ -97,7 +89,7 @@ ORDER BY n.nspname COLLATE "C", t.typname COLLATE "C"
 """
 
 # A range type brings its constructors along, tied to it by an internal dependency.
-FUNCTIONS = """
+FUNCTIONS = f"""
 SELECT n.nspname, p.oid, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid),
        coalesce(pg_catalog.pg_get_function_result(p.oid), ''),
        CASE WHEN p.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(p.oid)
@@ -117,15 +109,13 @@ SELECT n.nspname, p.oid, p.proname, pg_catalog.pg_get_function_identity_argument
            'MINITCOND = ''' || g.aggminitval || '''',
            'SORTOP = ' || nullif(g.aggsortop, 0)::pg_catalog.regoperator,
            'PARALLEL = ' || p.proparallel::text) END,
-       d.description,
+       {comment_on("pg_proc", "p.oid")},
        CASE p.prokind WHEN 'f' THEN 'function' WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate'
                       ELSE 'window function' END,
        pg_catalog.oidvectortypes(p.proargtypes), pg_catalog.pg_get_userbyid(p.proowner)::text
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
-LEFT JOIN pg_catalog.pg_description d
-    ON d.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objoid = p.oid
 WHERE n.nspname = ANY (%s)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
                   WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
