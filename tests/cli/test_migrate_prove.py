@@ -43,6 +43,7 @@ def test_an_operator_plans_proves_and_applies(
     planned = said(capfd, "migrate", "plan")
     assert [step["revision"] for step in planned["steps"]][-1] == "0002_audit_logs"
     assert planned["proof"].startswith("Nothing proves yet")
+    assert {each["severity"] for each in planned["hazards"]} <= {"warning"}
     refused = said(capfd, "migrate", "apply", code=5)["error"]
     assert refused["code"] == "proof_missing"
     assert "bedplate migrate prove" in refused["next_step"]
@@ -63,11 +64,14 @@ def test_an_operator_plans_proves_and_applies(
 BROKEN = '''
 """It goes back too far."""
 from alembic import op
+from bedplate.kernel.footprint import Footprint
+touches = Footprint(shape=["host.notes_id_idx"])
 revision = {name!r}
 down_revision = None
 
 def upgrade():
     op.execute("CREATE TABLE shelves.planks (id int)")
+    op.execute("CREATE INDEX ON host.notes (id)")
 
 def downgrade():
     op.execute("DROP TABLE shelves.planks")
@@ -88,6 +92,8 @@ def test_a_rehearsal_that_fails_is_shown_with_every_reason_and_exits_with_1(
         "MODULE = ModuleManifest(name='shelves', package='corner.shelves', models=())\n"
     )
     (tmp_path / "bedplate.toml").write_text('modules = ["corner.shelves"]\n')
+    planned, _ = text(capfd, "migrate", "plan")
+    assert "The safe recipes: bedplate migrate lint" in planned
     out, _ = text(capfd, "migrate", "prove", code=1)
     assert out.startswith("The rehearsal FAILED")
     assert "FAULT  " in out
