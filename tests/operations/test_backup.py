@@ -206,6 +206,24 @@ class TestRestore:
                 )
         assert backup.restore(made, place.owner_url, into).rows == made.rows
 
+    def test_an_owner_with_createdb_needs_no_administrator(
+        self, place: TestDatabase, made: Backup, admin_url: str, into: str
+    ) -> None:
+        owner = sql.Identifier(place.roles[0])
+        with psycopg.connect(admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(owner))
+            try:
+                if made.manifest.major > 15:
+                    assert backup.restore(made, place.owner_url, into).rows == made.rows
+                else:
+                    # There a role that inherits nothing does not even own its database's public.
+                    with pytest.raises(errors.RestoreDiffers, match="grant on schema public"):
+                        backup.restore(made, place.owner_url, into)
+            finally:
+                admin.execute(sql.SQL("ALTER ROLE {} NOCREATEDB").format(owner))
+        with psycopg.connect(at(place.app_url, into)) as app:
+            assert app.execute("SELECT count(*) FROM auth.users").fetchone() == (20,)
+
     def test_another_major_version_is_refused(
         self, made: Backup, admin_url: str, into: str
     ) -> None:

@@ -126,7 +126,11 @@ def _is_there(connection: Connection, name: str, url: str) -> bool:
 
 def _grown(connection: Connection, name: str, total: int) -> Progress:
     """pg_restore does not say how far it is: the bytes of the database have to."""
-    row = connection.execute(SIZE, [name]).fetchone()
+    try:
+        row = connection.execute(SIZE, [name]).fetchone()
+    except psycopg.Error:
+        # Whatever is wrong, the restore itself will tell.
+        row = None
     return Progress("Restoring", min(row[0], total) if row else 0, total)
 
 
