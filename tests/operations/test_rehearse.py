@@ -29,6 +29,7 @@ HOST = """
 CREATE SCHEMA host;
 CREATE TABLE host.customers (id int PRIMARY KEY, name text);
 INSERT INTO host.customers SELECT n, 'c' || n FROM generate_series(1, 20) n;
+CREATE TABLE host.orders AS TABLE host.customers;
 CREATE UNLOGGED TABLE host.visits (at int);
 """
 
@@ -114,19 +115,12 @@ def downgrade():
     op.execute("ALTER TYPE shop.size SET SCHEMA host")
 """
 LOSS = """
+touches = Footprint(rows=["host.customers", "host.orders"])
 def upgrade():
-    op.execute("CREATE TABLE shop.shelves (id int PRIMARY KEY)")
+    op.execute("UPDATE host.orders SET name = upper(name)")
 def downgrade():
-    op.execute("DROP TABLE shop.shelves")
+    op.execute("UPDATE host.orders SET name = initcap(name)")
     op.execute("DELETE FROM host.customers WHERE id = 7")
-touches = Footprint(rows=["host.customers"])
-"""
-SWAP = """
-touches = Footprint(rows=["host.customers"])
-def upgrade():
-    op.execute("UPDATE host.customers SET name = upper(name)")
-def downgrade():
-    op.execute("UPDATE host.customers SET name = initcap(name)")
 """
 NO_DOWN = """
 def upgrade():
@@ -161,24 +155,23 @@ IMPORT = "from bedplate.kernel.footprint import Footprint\n"
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("body", "reasons"),
     [
-        (TRACE, "leaves a trace: enum host.size"),
-        (LOSS, "leaves 19 rows in host.customers, which had 20"),
-        (SWAP, "leaves other rows in host.customers"),
-        (NO_DOWN, "downgrade"),
-        (FAILS, "0001_first failed with 42P01"),
+        (TRACE, ["leaves a trace: enum host.size"]),
+        (LOSS, ["leaves 19 rows in host.customers, which had 20", "other rows in host.orders"]),
+        (NO_DOWN, ["downgrade"]),
+        (FAILS, ["0001_first failed with 42P01"]),
     ],
-    ids=["a trace", "lost rows", "changed rows", "no way back", "a failing revision"],
+    ids=["a trace", "other rows", "no way back", "a failing revision"],
 )
 def test_a_plan_that_does_not_go_back_is_not_proven(
-    host: TestDatabase, tmp_path: Path, body: str, reason: str
+    host: TestDatabase, tmp_path: Path, body: str, reasons: list[str]
 ) -> None:
     module = FakeModule(tmp_path)
     module.add("0001_first", IMPORT + body)
     proof = rehearsed(host, tmp_path, module)
-    assert not proof.passed
-    assert any(reason in each for each in proof.reasons), proof.reasons
+    for reason in reasons:
+        assert any(reason in each for each in proof.reasons), proof.reasons
 
 
 def test_a_second_way_up_that_leads_elsewhere_is_not_proven(
@@ -191,35 +184,24 @@ def test_a_second_way_up_that_leads_elsewhere_is_not_proven(
     assert any("twice" in each for each in found), proof.reasons
 
 
-@pytest.mark.parametrize(
-    ("statement", "table"),
-    [
-        ("UPDATE host.customers SET name = 'x' WHERE id = 3", "host.customers"),
-        ("INSERT INTO host.visits VALUES (1)", "host.visits"),
-        ("TRUNCATE host.customers", "host.customers"),
-    ],
-    ids=["a row", "an unlogged row", "truncated"],
-)
 def test_what_a_revision_writes_over_another_connection_is_seen(
-    host: TestDatabase, tmp_path: Path, statement: str, table: str
-) -> None:
-    module = FakeModule(tmp_path)
-    module.add("0001_first", ANOTHER_SESSION.format(statement=statement))
-    proof = rehearsed(host, tmp_path, module)
-    sentence = f"Another session than the migration's own changed {table}"
-    assert any(each.startswith(sentence) for each in proof.reasons), proof.reasons
-
-
-def test_a_declared_table_is_no_cover_for_another_session(
     host: TestDatabase, tmp_path: Path
 ) -> None:
-    body = 'touches = Footprint(rows=["host.customers"])' + ANOTHER_SESSION.format(
-        statement="UPDATE host.customers SET name = 'x' WHERE id = 3"
+    """Also where the revision declares the table: that is said of its own transaction."""
+    statement = (
+        "UPDATE host.customers SET name = 'x' WHERE id = 3;"
+        "INSERT INTO host.visits VALUES (1); TRUNCATE host.orders"
     )
     module = FakeModule(tmp_path)
-    module.add("0001_first", IMPORT + body)
+    module.add(
+        "0001_first",
+        f'{IMPORT}touches = Footprint(rows=["host.customers"])'
+        + ANOTHER_SESSION.format(statement=statement),
+    )
     proof = rehearsed(host, tmp_path, module)
-    assert any("host.customers" in each for each in proof.reasons)
+    for table in ("host.customers", "host.orders", "host.visits"):
+        sentence = f"Another session than the migration's own changed {table}"
+        assert any(each.startswith(sentence) for each in proof.reasons), proof.reasons
 
 
 def test_what_has_no_way_back_is_labelled_and_not_taken_back(
@@ -270,31 +252,24 @@ def larder(folder: Path) -> FakeModule:
     return module
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (None, None),
-        ("ADD depth int", "The line makes column larder.jars.depth"),
-        ("DROP COLUMN label", "The models have column larder.jars.label"),
-        ("ALTER label TYPE varchar(9)", "The models say column larder.jars.label is text"),
-    ],
-)
 def test_models_that_say_something_else_than_the_line_fail_the_proof(
-    host: TestDatabase, tmp_path: Path, change: str | None, reason: str | None
+    host: TestDatabase, tmp_path: Path
 ) -> None:
     module = larder(tmp_path)
-    if change is not None:
-        module.add(
-            "0002_change",
-            f'{IMPORT}irreversible = "It is a test."\n'
-            f'def upgrade():\n    op.execute("ALTER TABLE larder.jars {change}")\n'
-            'touches = Footprint(shape=["larder.jars"], rewritten=["larder.jars"])\n',
-        )
-    registry = Registry([module.manifest(models=(Jar,))])
-    proof = prove(target_of(host, tmp_path, registry))
-    if reason is None:
-        assert proof.reasons == ()
-    else:
+    module.add(
+        "0002_change",
+        f'{IMPORT}irreversible = "It is a test."\n'
+        "def upgrade():\n"
+        '    op.execute("ALTER TABLE larder.jars ADD depth int, ALTER label TYPE varchar(9)")\n'
+        '    op.execute("ALTER TABLE larder.jars DROP CONSTRAINT uq_jars_label")\n'
+        'touches = Footprint(shape=["larder.jars"], rewritten=["larder.jars"])\n',
+    )
+    proof = prove(target_of(host, tmp_path, Registry([module.manifest(models=(Jar,))])))
+    for reason in (
+        "The line makes column larder.jars.depth",
+        "The models say column larder.jars.label is text",
+        "The models have unique constraint larder.jars.uq_jars_label",
+    ):
         assert any(each.startswith(reason) for each in proof.reasons), proof.reasons
 
 
