@@ -24,7 +24,6 @@ def upgrade():
     )
     op.execute("CREATE TABLE shop.notes (id int PRIMARY KEY)")
     lines.grant("notes")
-    lines.grant("items")
 
 def downgrade():
     op.execute("DROP TABLE shop.notes")

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from bedplate.kernel.errors import MigrationFailed, NoWayBack, RevisionEdited
+from bedplate.operations import migrate
 from tests.databases import TestDatabase
 from tests.operations.long_line import LongLine, counting, ended, killed_before, started
 
@@ -155,3 +156,20 @@ def test_a_role_without_rights_is_told_what_to_grant(line: LongLine) -> None:
             line.apply()
         admin.execute(f'ALTER TABLE shop.items OWNER TO "{owner}"'.encode())
     assert line.state == before
+
+
+def test_a_rehearsal_proves_every_kind_of_revision(line: LongLine, tmp_path: Path) -> None:
+    target = migrate.Target(
+        registry=line.registry,
+        owner_url=line.database.owner_url,
+        folder=tmp_path,
+        app_url=line.database.app_url,
+        admin_url=line.database.admin_url,
+    )
+    receipts: list[migrate.Receipt] = []
+    migrate.apply(target, policy=migrate.Policy(without_backup=True), on_receipt=receipts.append)
+    assert [(each.revision, each.rows_touched) for each in receipts] == [
+        ("0003_prices", 0),
+        ("0004_indexes", 0),
+        ("0005_cents", 25),
+    ]
