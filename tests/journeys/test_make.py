@@ -62,7 +62,7 @@ def test_from_a_new_module_to_a_column_in_the_database(terminal: Terminal) -> No
 
 
 @pytest.mark.full
-def test_from_a_rename_to_a_second_table_and_two_heads(terminal: Terminal) -> None:
+def test_from_a_rename_to_a_second_table(terminal: Terminal) -> None:
     """Goes on where the one before ends."""
     folder = terminal.folder
     line = folder / "shop" / "invoices" / "migrations"
@@ -117,7 +117,11 @@ def test_from_a_rename_to_a_second_table_and_two_heads(terminal: Terminal) -> No
     made = terminal.run("migrate", "make", "invoices", "--json")
     assert made.document["revision"] is None
 
-    # Two people wrote the next revision.
+
+@pytest.mark.full
+def test_two_people_wrote_the_next_revision_and_one_is_written_by_hand(terminal: Terminal) -> None:
+    """Goes on where the one before ends."""
+    line = terminal.folder / "shop" / "invoices" / "migrations"
     for name in ("0005_mine", "0005_theirs"):
         (line / f"{name}.py").write_text(
             f'revision = "{name}"\ndown_revision = "0004_payments"\n\n'
@@ -129,7 +133,6 @@ def test_from_a_rename_to_a_second_table_and_two_heads(terminal: Terminal) -> No
     assert "0006_theirs" in made.document["error"]["next_step"]
     (line / "0005_theirs.py").unlink()
 
-    # An empty one, to be written by hand.
     made = terminal.run("migrate", "make", "invoices", "--empty", "-m", "By hand", "--json")
     assert made.document["revision"] == "0006_by_hand"
     assert terminal.run("migrate", "apply").code == 0

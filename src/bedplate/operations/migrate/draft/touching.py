@@ -11,7 +11,7 @@ from bedplate.operations.migrate.draft.render import Way
 WORDS_ONLY = ("comment", "grant")
 BEHAVIOUR = ("trigger", "policy", "rule", "setting")
 # Defaults that PostgreSQL works out once for all rows.
-CONSTANT_CALLS = ("bedplate.now()", "now()", "'::")
+CONSTANT_CALLS = ("bedplate.now()", "'::")
 
 
 def touches(before: Snapshot, after: Snapshot) -> Footprint:
