@@ -9,7 +9,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench import credits_rounds, data, floors, machine, prisma, startup
+from bench import credits_rounds, data, floors, machine, prisma, receipts, startup
 from bench.credits_rounds import Charges
 from bench.data import FULL, QUICK, Keys
 from bench.processes import CommandFailed, Worker
@@ -35,7 +35,8 @@ CONTESTANTS = {
     "prisma": (PRISMA, "worker.mjs", "credits.mjs"),
 }
 """The name in the table, and the file of each of the two sets of works."""
-WORKS = ("rows", "credits")
+WORKS = ("rows", "credits", "receipts")
+MANY_TABLES = (1_000, 10_000)
 CACHE = Path("~/.cache/bedplate-bench").expanduser()
 
 
@@ -149,6 +150,20 @@ async def race_charges(
         return await credits_rounds.measure(workers, server, plan, say, absent)
 
 
+def cost_receipts(
+    chosen: argparse.Namespace, server: Server, absent: dict[str, str]
+) -> dict[int, float]:
+    """Measure receipts; none, and noted as absent, on a server that is not the bench's own."""
+    if chosen.url is not None:
+        absent["the receipts"] = "they need the embedded server"
+        return {}
+    found: dict[int, float] = {}
+    for tables in MANY_TABLES[:1] if chosen.quick else MANY_TABLES:
+        say(f"receipts beside {tables:,} tables")
+        found[tables] = receipts.measure(server.owner_url, tables)
+    return found
+
+
 async def measure(chosen: argparse.Namespace) -> Report:
     """Run the whole bench, or the works that were chosen."""
     volumes = QUICK if chosen.quick else FULL
@@ -162,16 +177,20 @@ async def measure(chosen: argparse.Namespace) -> Report:
     results: Results = {}
     versions: dict[str, dict[str, str]] = {}
     charges = None
+    receipt_ms: dict[int, float] = {}
     with serve(chosen.url, chosen.major) as server:
         described = machine.describe() | {"postgresql": server.version()}
         if "rows" in chosen.works:
             results, versions = await race_rows(chosen, server, plan, absent)
         if "credits" in chosen.works:
             charges = await race_charges(chosen, server, plan, absent)
+        if "receipts" in chosen.works:
+            receipt_ms = cost_receipts(chosen, server, absent)
     if charges is not None:
         results |= charges.results
         versions = charges.versions | versions
     report = Report(plan, volumes, described, versions, results, absent, charges=charges)
+    report.receipt_ms = receipt_ms
     if "rows" in chosen.works:
         try:
             say("start-up")

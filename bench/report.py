@@ -41,6 +41,7 @@ class Report:
     absent: dict[str, str]
     startup_seconds: dict[str, float] = field(default_factory=dict[str, float])
     charges: Charges | None = None
+    receipt_ms: dict[int, float] = field(default_factory=dict[int, float])
 
     @property
     def contestants(self) -> list[str]:
@@ -88,6 +89,7 @@ def as_json(report: Report) -> str:
             "bedplate_by_peer": ratios,
             "depth_cost": {name: report.depth_cost(name) for name in report.contestants},
             "startup_seconds": report.startup_seconds,
+            "receipt_ms": report.receipt_ms,
             "recounted_charges": report.charges.recounted if report.charges else None,
             "naive": asdict(report.charges.naive)
             if report.charges and report.charges.naive
@@ -220,4 +222,6 @@ def _notes(report: Report) -> Sequence[str]:
     if report.startup_seconds:
         took = ", ".join(f"{name} {s:.1f} s" for name, s in report.startup_seconds.items())
         lines.append(f"`bedplate up` until ready: {took}.")
+    for tables, ms in report.receipt_ms.items():
+        lines.append(f"A migration's receipt beside {tables:,} tables: {ms:.0f} ms.")
     return lines
