@@ -101,7 +101,7 @@ class TestAKilledCreate:
         assert [each.id for each in backup.listed(shelf)] == [whole.id]
         assert backup.damaged(shelf) == ()
         assert len(list(shelf.glob(".unfinished-*"))) == 1
-        assert backup.prune(shelf).cleared == 1
+        until(lambda: backup.prune(shelf).cleared == 1)
         assert [path.name for path in shelf.iterdir() if path.is_dir()] == [whole.id]
 
     def test_the_next_create_clears_it_and_no_living_one(

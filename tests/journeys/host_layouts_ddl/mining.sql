@@ -1,5 +1,5 @@
--- A mining host as Prisma writes it (`@@map` to plural names, camelCase columns): users, their miners
--- and what they paid.
+-- A mining host as Prisma writes it (`@@map` to plural names, camelCase columns): users, their
+-- miners and what they paid.
 
 CREATE TYPE "MinerStatus" AS ENUM ('ACTIVE', 'MAINTENANCE', 'RETIRED');
 CREATE TABLE "users" (

@@ -108,8 +108,10 @@ def clear(shelf: Path) -> int:
             held = _open(folder)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-                cleared += 1
+                # The pg_dump of a killed `create` may write on until its folder is gone; what it
+                # puts back meanwhile, the next one to come clears.
+                shutil.rmtree(folder, ignore_errors=True)
+                cleared += not folder.exists()
             except BlockingIOError:
                 continue  # somebody is at work in it
             finally:
