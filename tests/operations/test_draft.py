@@ -89,3 +89,18 @@ def test_our_own_schemas_are_made_without_their_lines(
 def test_equal_snapshots_need_no_statement(shop: Connection) -> None:
     snapshot = read(shop, ["shop"])
     assert statements(snapshot, snapshot) == ()
+
+
+def test_a_rule_that_came_out_of_a_dump_is_no_other_rule(shop: Connection) -> None:
+    with shop.transaction(force_rollback=True):
+        before = read(shop, ["shop"])
+        (rule,) = (
+            each for each in before.tables[-1].constraints if each.name == "shelves_label_check"
+        )
+        assert "::text[]" in rule.definition
+        shop.execute("ALTER TABLE shop.shelves DROP CONSTRAINT shelves_label_check")
+        again = f"ALTER TABLE shop.shelves ADD CONSTRAINT shelves_label_check {rule.definition}"
+        shop.execute(again.encode())
+        restored = read(shop, ["shop"])
+        assert restored != before
+        assert statements(before, restored) == ()

@@ -74,7 +74,7 @@ class Parts:
         element = Element(
             kind="foreign key" if rule.references else "constraint",
             name=self.name(rule.name),
-            definition=rule.definition,
+            definition=spelled,
             create=(add,),
             drop=(f"ALTER TABLE {self.sql} DROP CONSTRAINT {quoted(rule.name)}",),
             provides=(self.of.full_name, _key(rule.columns))
@@ -97,7 +97,7 @@ class Parts:
         element = Element(
             kind="index",
             name=self.name(index.name),
-            definition=index.definition + ("" if index.valid else " (invalid)"),
+            definition=create + ("" if index.valid else " (invalid)"),
             create=(create,),
             drop=(f"DROP {place}",),
             provides=(self.of.full_name, _key(index.keys))
@@ -154,7 +154,7 @@ class Parts:
         element = Element(
             kind="policy",
             name=self.name(policy.name),
-            definition=policy.definition,
+            definition=respelled(policy.definition),
             create=(f"CREATE POLICY {name} ON {self.sql} {respelled(said)}",),
             drop=(f"DROP POLICY {name} ON {self.sql}",),
             needs=self.needs(policy.definition),

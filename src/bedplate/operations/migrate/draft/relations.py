@@ -79,7 +79,7 @@ def _view(table: Table, parts: Parts) -> Element:
     return Element(
         kind="view",
         name=table.full_name,
-        definition=f"{kind} {table.definition}",
+        definition=f"{kind} {respelled(table.definition)}",
         create=(f"CREATE {kind} {parts.sql}{options} AS\n{respelled(query)}",),
         drop=(f"DROP {kind} {parts.sql}",),
         provides=(table.schema, table.name),
