@@ -110,6 +110,7 @@ def test_the_app_s_role_writes_no_table_of_the_ledger(
         "SELECT credits.free_hold(gen_random_uuid())",
         "SELECT credits.end_hold(gen_random_uuid(), 'RELEASED', now())",
         "SELECT credits.settle(gen_random_uuid(), now())",
+        "SELECT credits.burn(gen_random_uuid(), gen_random_uuid(), 1, now())",
         "SELECT credits.parts(gen_random_uuid(), 1, now())",
         "SELECT credits.plan_expiry(gen_random_uuid())",
         "SELECT credits.act(NULL)",

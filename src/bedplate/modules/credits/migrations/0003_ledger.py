@@ -2,6 +2,10 @@
 
 None of these is callable by the app. The verbs are SECURITY DEFINER functions, so all of this runs
 as the owner, under the account's row lock, which `lock_account` takes before anything is read.
+
+Every verb forbids whole scans and joins by hash or merge, wherever it reads. Plans live as long as
+the connection, and these functions' are shared by the verbs: one made while the tables were small
+would go on to read them whole, here and in the foreign keys' own lookups.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ CREATE FUNCTION credits.kept_refusal(
     p_user_id text, p_action text, p_key text, p_hash bytea,
     OUT outcome text, OUT needed int, OUT available int
 )
-    LANGUAGE plpgsql STABLE AS $$
+    LANGUAGE plpgsql AS $$
 BEGIN
     SELECT CASE WHEN k.request_hash = p_hash THEN 'REFUSED' ELSE 'CONFLICT' END,
            k.answer ->> 'needed', k.answer ->> 'available'
@@ -243,6 +247,18 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION credits.burn(
+    p_usage_id uuid, p_balance_id uuid, p_amount int, p_at timestamptz
+) RETURNS void
+    LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+    SELECT p_usage_id, p.grant_id, p.part
+    FROM credits.parts(p_balance_id, p_amount, p_at) AS p;
+    UPDATE credits.credit_grants g SET remaining = g.remaining - a.amount
+    FROM credits.usage_allocations a WHERE a.usage_id = p_usage_id AND g.id = a.grant_id;
+END $$;
+
 CREATE FUNCTION credits.cost_of(
     p_operation credits.operation_type, p_default int
 ) RETURNS int
@@ -254,6 +270,7 @@ CREATE FUNCTION credits.cost_of(
 
 FUNCTIONS = (
     "cost_of(credits.operation_type, int)",
+    "burn(uuid, uuid, int, timestamptz)",
     "parts(uuid, int, timestamptz)",
     "open_grants(uuid, timestamptz)",
     "lock_account({user_key}, credits.operation_type, jsonb)",

@@ -9,9 +9,6 @@ down_revision = "0003_ledger"
 
 # Most calls are new charges that the account can pay, so that way comes first, does under the lock
 # only what has to be done there, and writes its audit entry itself, under the charge's own id.
-#
-# Plans live as long as the connection. One made while the tables were empty would go on to read
-# them whole, here and in the foreign keys' own lookups, which run under the same settings.
 DEDUCT = """
 CREATE FUNCTION credits.deduct(
     p_id uuid, p_user_id {user_key}, p_operation credits.operation_type, p_key text, p_amount int,
@@ -73,11 +70,7 @@ BEGIN
                 INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
                 VALUES (p_id, v_grant, credits);
             ELSE
-                INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
-                SELECT p_id, p.grant_id, p.part
-                FROM credits.parts(v_account.balance_id, credits, at) p;
-                UPDATE credits.credit_grants g SET remaining = g.remaining - a.amount
-                FROM credits.usage_allocations a WHERE a.usage_id = p_id AND g.id = a.grant_id;
+                PERFORM credits.burn(p_id, v_account.balance_id, credits, at);
             END IF;
             UPDATE credits.credit_balances b
             SET credits_remaining = balance, last_synced_at = at, updated_at = at

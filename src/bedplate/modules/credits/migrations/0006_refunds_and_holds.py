@@ -43,6 +43,7 @@ CREATE FUNCTION credits.refund(
     OUT outcome text, OUT usage_id uuid, OUT credits int, OUT balance int, OUT replayed boolean
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
     SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;
@@ -107,10 +108,10 @@ BEGIN
     v_left := credits;
     FOR v_part IN
         SELECT g.id, g.expires_at, sum(a.amount)::int AS paid
-        FROM credits.usage_allocations a
-        JOIN credits.usage_history h ON h.id = a.usage_id
+        FROM (SELECT p_usage_id AS id UNION ALL
+              SELECT r.id FROM credits.usage_history r WHERE r.refund_of = p_usage_id) AS h
+        JOIN credits.usage_allocations a ON a.usage_id = h.id
         JOIN credits.credit_grants g ON g.id = a.grant_id
-        WHERE h.id = p_usage_id OR h.refund_of = p_usage_id
         GROUP BY g.id HAVING sum(a.amount) > 0
         ORDER BY g.priority DESC, g.expires_at DESC NULLS FIRST, g.created_at DESC, g.id DESC
     LOOP
@@ -139,6 +140,7 @@ CREATE FUNCTION credits.reserve(
     OUT expires_at timestamptz, OUT replayed boolean
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
     SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_variable
 DECLARE
@@ -224,6 +226,7 @@ CREATE FUNCTION credits.capture(
     OUT at timestamptz, OUT replayed boolean
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
     SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -316,6 +319,7 @@ CREATE FUNCTION credits.release(
     p_hold_id uuid, p_context jsonb, OUT outcome text, OUT credits int, OUT balance int
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
     SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;

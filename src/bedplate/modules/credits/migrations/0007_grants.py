@@ -28,7 +28,9 @@ CREATE FUNCTION credits.open_account(
     p_id uuid, p_user_id {user_key}, p_credits int, p_context jsonb,
     OUT outcome text, OUT balance_id uuid, OUT balance int, OUT available int, OUT created boolean
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
     PERFORM credits.act(p_context);
     PERFORM credits.enter();
@@ -57,7 +59,9 @@ CREATE FUNCTION credits.grant_credits(
     p_expires_at timestamptz, p_context jsonb,
     OUT outcome text, OUT grant_id uuid, OUT balance int, OUT replayed boolean
 )
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;
     v_done record;
@@ -119,7 +123,9 @@ COMMENT ON FUNCTION credits.grant_credits(
 
 EXPIRE = """
 CREATE FUNCTION credits.expire_due(p_limit int, OUT accounts int, OUT credits bigint)
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_account record;
     v_left int;
