@@ -184,10 +184,20 @@ class _Reading:
         return tables
 
     def _column(self, table: int, row: Row) -> Column:
-        number, *values = row
-        return _made(
-            Column,
-            values,
+        # Written out, since most of what a snapshot holds are columns.
+        number, name, kind, nullable, default, identity, generated, *rest = row
+        comment, collation, settings, is_validated = rest
+        return Column(
+            name=name,
+            type=kind,
+            nullable=nullable,
+            default=default,
+            identity=identity,
+            generated=generated,
+            comment=comment,
+            collation=collation,
+            settings=tuple(settings),
+            not_null_validated=is_validated,
             counter=self._counters.get((table, number)),
             grants=self._granted("relation", table, number),
         )
