@@ -8,16 +8,17 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from bedplate import Database
+from bedplate import Database, errors
 from bedplate.modules.credits import (
     Charge,
     Deducted,
@@ -33,6 +34,8 @@ from tests import proofs
 from tests.kernel.together import together
 from tests.modules.credits.accounts import CHAT, as_owner, ask, broken
 from tests.world import World
+
+T = TypeVar("T")
 
 OPERATIONS = 1_000_000
 SINGLE_SHARE = 0.05
@@ -85,7 +88,17 @@ class Told:
     done: Counter[str] = field(default_factory=Counter[str])
     charged: int = 0
     given_back: int = 0
+    late: int = 0
     refundable: list[tuple[UUID, int]] = field(default_factory=list[tuple[UUID, int]])
+
+
+async def surely(told: Told, ask_for: Callable[[], Awaitable[T]]) -> T:
+    """Ask until a lock comes in time: where it did not, nothing was written."""
+    while True:
+        try:
+            return await ask_for()
+        except errors.LockTimeout:
+            told.late += 1
 
 
 async def charge_in_batches(
@@ -103,7 +116,7 @@ async def charge_in_batches(
             )
             for nth in range(BATCH)
         ]
-        answers = await deduct_many(db, charges)
+        answers = await surely(told, partial(deduct_many, db, charges))
         for answer in answers:
             kind = "charged" if isinstance(answer, Deducted) else "refused"
             told.done[kind] += 1
@@ -115,7 +128,7 @@ async def charge_in_batches(
             if isinstance(answer, Deducted)
         ]
         if chance.random() < 0.02:
-            assert await deduct_many(db, charges) == answers
+            assert await surely(told, partial(deduct_many, db, charges)) == answers
             told.done["asked again"] += len(charges)
 
 
@@ -127,20 +140,22 @@ async def grant_hold_and_refund(
         user, key = chance.choice(users), f"single-{chance.random()}"
         match chance.choice(["grant", "hold", "hold", "refund"]):
             case "grant":
-                await grant(db, user, chance.randint(1, 2_000), key=key)
+                amount = chance.randint(1, 2_000)
+                await surely(told, partial(grant, db, user, amount, key=key))
                 told.done["granted"] += 1
             case "hold":
                 wanted = Charge(user_id=user, operation=CHAT, key=key, amount=chance.randint(1, 50))
-                held = await reserve(db, wanted)
+                held = await surely(told, partial(reserve, db, wanted))
                 told.done["reserved" if isinstance(held, Held) else "refused"] += 1
                 if isinstance(held, Held):
                     is_captured = chance.random() < 0.5
-                    await (capture if is_captured else release)(db, held.hold_id)
+                    end: Any = capture if is_captured else release
+                    await surely(told, partial(end, db, held.hold_id))
                     told.done["captured" if is_captured else "released"] += 1
             case _ if told.refundable:
                 usage_id, used = told.refundable.pop(chance.randrange(len(told.refundable)))
                 part = chance.randint(1, used)
-                back = await refund(db, usage_id, key=key, amount=part)
+                back = await surely(told, partial(refund, db, usage_id, key=key, amount=part))
                 told.given_back += back.credits
                 told.done["refunded"] += 1
 
@@ -208,6 +223,7 @@ def _figures(
         "by_kind": dict(told.done),
         "accounts": ACCOUNTS,
         "seconds": round(seconds, 1),
+        "locks_that_came_late": told.late,
         "recounted_while_running": len(seen),
         "differences": sum(seen),
         "laws_broken": sorted(broken(world.clone, world)),
