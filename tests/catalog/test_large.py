@@ -1,4 +1,4 @@
-"""What a reading costs: as many statements for a thousand tables as for one, and well under 1 s."""
+"""What a reading costs: as many statements for a thousand tables as for one, and no square."""
 
 from __future__ import annotations
 
@@ -107,5 +107,8 @@ def test_what_a_thousand_tables_cost(database: TestDatabase) -> None:
         f"The content hash of {ROWS:,} rows of four columns took {hashed / 1000:.2f} s.",
     ]
     proofs.write("catalog", "\n".join(lines), {"machine": machine, **figures, "hash_ms": hashed})
-    thousand = figures["1,000 tables"]
-    assert thousand["read"] + thousand["fingerprint"] < 1_000
+    hundred, thousand = (sum(cost.values()) for cost in figures.values())
+    # Ten times the tables may not cost a hundred times as much; a machine that does nothing else
+    # needs under half a second, and nobody's may need 3 s.
+    assert thousand < 25 * hundred
+    assert thousand < 3_000
