@@ -33,6 +33,7 @@ class Draft:
     up: tuple[str, ...]
     down: tuple[str, ...]
     touches: Footprint = NOTHING
+    transactional: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -94,7 +95,9 @@ def _text(draft: Draft) -> str:
     ours += ["from bedplate.kernel.footprint import Footprint"] if declared else []
     head += [*ours, ""] if ours else []
     before = "None" if draft.before is None else f'"{draft.before}"'
-    head += [f'revision = "{draft.name}"', f"down_revision = {before}", *declared, "", ""]
+    head += [f'revision = "{draft.name}"', f"down_revision = {before}"]
+    head += [] if draft.transactional else ["transactional = False"]
+    head += [*declared, "", ""]
     return "\n".join([*head, code])
 
 

@@ -6,13 +6,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bedplate.catalog import Change, Column, Schema, Snapshot, Table, difference
+from bedplate.catalog import Change, Column, Index, Schema, Snapshot, Table, difference
 from bedplate.kernel.errors import DraftRefused, ModuleNotFound
 from bedplate.kernel.footprint import Footprint
 from bedplate.kernel.lines import Line
 from bedplate.kernel.model import GUARDED, is_guarded, mapper_of, table_name
 from bedplate.kernel.module import ModuleManifest
 from bedplate.operations.migrate import alembic_bridge, expected
+from bedplate.operations.migrate.draft.concurrent import (
+    building,
+    dropping,
+    new_indexes,
+    without,
+)
 from bedplate.operations.migrate.draft.file import Draft, next_name
 from bedplate.operations.migrate.draft.known import only, overlaid, without_model
 from bedplate.operations.migrate.draft.names import quoted
@@ -27,6 +33,8 @@ from bedplate.operations.migrate.draft.render import statements
 from bedplate.operations.migrate.draft.touching import touches
 from bedplate.operations.migrate.ground import Ground, grounds
 from bedplate.operations.migrate.target import Target
+
+APART = "it is built CONCURRENTLY, in a revision of its own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +78,14 @@ def make(target: Target, name: str, wish: Wish) -> Draft | None:
             made = lines.schema(line.schema) or made
     gone = _dropped(made, models, wish.drop)
     wanted = overlaid(made, models, gone=gone)
+    indexes = new_indexes(made, wanted)
+    wanted = without(wanted, indexes)
     after = only(lines, wanted)
     changes = difference(lines, after)
     if not changes and not renames:
-        return None
+        return _concurrently(line, wish, indexes) if indexes else None
     up, notes = _explained(made, wanted, statements(lines, after))
+    notes += [f"{each.name} is left for the next `make`: {APART}." for each in indexes]
     return Draft(
         line=line,
         before=line.head,
@@ -99,6 +110,19 @@ def _module(target: Target, name: str) -> tuple[Line, ModuleManifest]:
         raise ModuleNotFound(f"Module {name} is not enabled.", "See `bedplate module list`.")
     (line,) = (each for each in target.registry.lines if each.name == name)
     return line, manifest
+
+
+def _concurrently(line: Line, wish: Wish, indexes: Sequence[Index]) -> Draft:
+    names = [index.name for index in indexes]
+    return Draft(
+        line=line,
+        before=line.head,
+        name=next_name(line, wish.message or "_".join(names)),
+        message=wish.message or f"Build {', '.join(names)} while rows are written",
+        up=tuple(map(building, indexes)),
+        down=tuple(dropping(line.schema, index) for index in reversed(indexes)),
+        transactional=False,
+    )
 
 
 def _empty(line: Line, message: str | None) -> Draft:
