@@ -77,7 +77,7 @@ class Battery:
             connection.execute("SET LOCAL search_path = pg_catalog")
             differs = changed(before, truth(connection, known))
         after = truth(self.admin)
-        traces = changed(before, after) if not case.meanwhile else set()
+        traces: set[str] = set() if case.meanwhile else changed(before, after)
         if not case.meanwhile and catalog(self.admin) != defined:
             traces.add("the catalog")
         return Trial(
