@@ -172,6 +172,24 @@ def test_rules_keys_and_partitions_are_kept(owner: Connection) -> None:
     assert again.rows == {**done.rows, "host.settings": 0}
 
 
+def test_many_parents_with_one_child_each_all_get_it(owner: Connection) -> None:
+    make(
+        owner,
+        """
+        CREATE TABLE host.parents (id int PRIMARY KEY, name text UNIQUE);
+        CREATE TABLE host.twins (parent_id int PRIMARY KEY REFERENCES host.parents (id));
+        CREATE TABLE host.pairs (
+            one int REFERENCES host.parents (id), other int REFERENCES host.parents (id),
+            PRIMARY KEY (one, other)
+        );
+        """,
+    )
+    for total in (60, 120):
+        assert generate_rows(owner, ["host"], count=60).full == ()
+        assert len(rows_of(owner, "host.twins")) == len(rows_of(owner, "host.pairs")) == total
+    assert generate_rows(owner, ["host"], skip=["host.parents"]).full == ("host.twins",)
+
+
 def test_circles_are_closed_where_the_database_can(owner: Connection) -> None:
     make(owner, CIRCLES)
     done = generate_rows(owner, ["host"], count=3)

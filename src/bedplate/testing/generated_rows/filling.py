@@ -30,7 +30,7 @@ NUMBERS_MAX = 3
 """How many running numbers are tried for one row: rows of others may have taken the first."""
 
 PARENTS_MAX = 24
-"""How many parents the rows of a table are spread over."""
+"""How many parents the rows of a table are spread over, unless each row needs its own."""
 
 NUMBERS_PER_SEED = 1_000_000
 RULES_OF_THE_TABLE = ("23502", "23503", "23505", "23P01", "42501")
@@ -156,35 +156,60 @@ class Filling:
     def _parents(self, table: Table, number: int) -> dict[str, list[str]]:
         """Return the keys that the table's rows may point at, the widest keys' first."""
         found: dict[str, list[str]] = {}
-        for key in sorted(table.foreign_keys, key=lambda each: -len(each.columns)):
-            for name, values in zip(key.columns, self._targets(table, key, number), strict=True):
+        keys = sorted(table.foreign_keys, key=lambda each: -len(each.columns))
+        # Where no parent is free, the unique rule itself is to say so.
+        for key, free in [*((key, True) for key in keys), *((key, False) for key in keys)]:
+            if not free and all(found.get(name) for name in key.columns):
+                continue
+            targets = self._targets(table, key, number, free=free)
+            for name, values in zip(key.columns, targets, strict=True):
                 turn = (number - 1) % len(values) if values else 0
                 found.setdefault(name, []).extend([*values[turn:], *values[:turn]])
         return {name: list(dict.fromkeys(values)) for name, values in found.items()}
 
-    def _targets(self, table: Table, key: ForeignKey, number: int) -> list[list[str]]:
+    def _targets(
+        self, table: Table, key: ForeignKey, number: int, *, free: bool
+    ) -> list[list[str]]:
         nullable = any(table.columns[name].nullable for name in key.columns)
         if key.name in self._deferred and self._is_waiting(table, key):
             return self._to_come(self._tables[key.target], key, number)
         if self._is_waiting(table, key):
             return [[] for _ in key.columns]
-        rows = self._rows_of(key) if key.target == table.oid else self._parents_of.get(key.name)
+        unique = [set(rule) for rule in table.unique.values() if set(rule) <= set(key.columns)]
+        alone = unique if free else []
+        rows = None if unique or key.target == table.oid else self._parents_of.get(key.name)
         if rows is None:
-            # While a table is filled, only its own rows become more.
-            rows = self._parents_of[key.name] = self._rows_of(key)
+            rows = self._parents_of[key.name] = self._parent_rows(table, key, alone)
         if rows:
             return [list(values) for values in zip(*rows, strict=True)]
         if key.target == table.oid and not nullable:
             return self._to_come(table, key, number)
         return [[] for _ in key.columns]
 
-    def _rows_of(self, key: ForeignKey) -> list[tuple[Any, ...]]:
-        names = [sql.Identifier(name) for name in key.target_columns]
-        statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}").format(
-            sql.SQL(", ").join([sql.SQL("{}::text").format(name) for name in names]),
+    def _parent_rows(
+        self, table: Table, key: ForeignKey, alone: list[set[str]]
+    ) -> list[tuple[Any, ...]]:
+        """Read some parents; where a rule lets one have one child only, those without any."""
+        far = {
+            own: sql.SQL("far.{}").format(sql.Identifier(name))
+            for own, name in zip(key.columns, key.target_columns, strict=True)
+        }
+        conditions = [sql.SQL("{} IS NOT NULL").format(each) for each in far.values()]
+        for rule in alone:
+            equal = [
+                sql.SQL("own.{} = {}").format(sql.Identifier(name), far[name])
+                for name in sorted(rule)
+            ]
+            conditions.append(
+                sql.SQL("NOT EXISTS (SELECT FROM {} AS own WHERE {})").format(
+                    table.place, sql.SQL(" AND ").join(equal)
+                )
+            )
+        statement = sql.SQL("SELECT {} FROM {} AS far WHERE {} ORDER BY {} LIMIT {}").format(
+            sql.SQL(", ").join([sql.SQL("{}::text").format(each) for each in far.values()]),
             key.target_name,
-            sql.SQL(" AND ").join([sql.SQL("{} IS NOT NULL").format(name) for name in names]),
-            sql.SQL(", ").join(names),
+            sql.SQL(" AND ").join(conditions),
+            sql.SQL(", ").join(far.values()),
             sql.Literal(PARENTS_MAX),
         )
         return self._connection.execute(statement).fetchall()
@@ -279,13 +304,23 @@ def _refusal(table: Table, error: psycopg.Error) -> _Refusal:
 
 
 def _next_turn(choices: list[tuple[Group, list[Row]]], turns: list[int], refusal: _Refusal) -> bool:
-    """Move on the groups that the refusal is about, or all of them; False once all were tried."""
+    """Move on to other values; False once all were tried.
+
+    Of the groups that the refusal is about every combination is tried; where nobody knows what it
+    is about, all groups move on together.
+    """
     about = set(refusal.columns)
     moved = False
     for place, (group, found) in enumerate(choices):
-        if (not about or about & set(group.columns)) and turns[place] + 1 < len(found):
+        if about and not about & set(group.columns):
+            continue
+        if turns[place] + 1 < len(found):
             turns[place] += 1
             moved = True
+        elif about:
+            turns[place] = 0
+        if moved and about:
+            return True
     return moved
 
 
