@@ -12,7 +12,6 @@ from tests.operations.battery.case import Case
 from tests.operations.battery.cases import CASES, HARMLESS
 from tests.operations.battery.trial import Battery
 
-
 BY_NAME = {case.name: case for case in CASES}
 NOTHING: dict[int, str] = {}
 NOTHING_READ = "SELECT 1 WHERE false"
