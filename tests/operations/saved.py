@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -158,3 +161,14 @@ def remade(made: Backup, **changes: Any) -> Backup:
 def at(url: str, name: str) -> str:
     """The address of another database of the same server."""
     return make_conninfo(url, dbname=name)
+
+
+@contextmanager
+def create_in_a_process(place: TestDatabase, shelf: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Make a backup in a process that can be killed."""
+    code = (
+        "import sys, pathlib; from bedplate.operations import backup;"
+        " backup.create(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, place.owner_url, str(shelf)])
+    yield process

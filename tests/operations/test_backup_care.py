@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,6 +20,7 @@ from tests.databases import TestDatabase
 from tests.operations.saved import (
     admin_url,
     at,
+    create_in_a_process,
     databases,
     filled,
     flip,
@@ -94,7 +93,7 @@ class TestAKilledCreate:
                 " FROM generate_series(1, 60000) n"
             )
         wanted = "*" if moment == "reading" else "dump/*.dat.gz"
-        with _create_in_a_process(place, shelf) as process, _blocked(place, moment):
+        with create_in_a_process(place, shelf) as process, _blocked(place, moment):
             until(lambda: any(shelf.glob(f".unfinished-*/{wanted}")) or _begun(shelf, moment))
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -108,12 +107,12 @@ class TestAKilledCreate:
         self, place: TestDatabase, shelf: Path
     ) -> None:
         with _blocked(place, "reading"):
-            with _create_in_a_process(place, shelf) as dead:
+            with create_in_a_process(place, shelf) as dead:
                 until(lambda: _begun(shelf, "reading"))
                 left = _unfinished(shelf)
                 dead.kill()
                 dead.wait()
-            with _create_in_a_process(place, shelf) as living:
+            with create_in_a_process(place, shelf) as living:
                 until(lambda: _unfinished(shelf) not in ([], left))
                 assert backup.prune(shelf).cleared == 0
                 (unfinished,) = _unfinished(shelf)
@@ -185,16 +184,6 @@ class TestARecentOne:
         assert other.manifest.identity != first.manifest.identity
         flip(first.folder / "dump" / "toc.dat")
         assert backup.ensure_recent(place.owner_url, shelf) not in (first, other)
-
-
-@contextmanager
-def _create_in_a_process(place: TestDatabase, shelf: Path) -> Iterator[subprocess.Popen[bytes]]:
-    code = (
-        "import sys, pathlib; from bedplate.operations import backup;"
-        " backup.create(sys.argv[1], pathlib.Path(sys.argv[2]))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, place.owner_url, str(shelf)])
-    yield process
 
 
 @contextmanager
