@@ -142,9 +142,10 @@ class _Guarded:
             self._without("proof", plan, f"the database holds no rows. {refusal}")
             return None
         if not proof.passed:
-            more = f" (and {len(proof.reasons) - 1} more)" if len(proof.reasons) > 1 else ""
+            first, *others = proof.reasons
+            more = f" (and {len(others)} more)" if others else ""
             raise ProofFailed(
-                f"The rehearsal failed, so nothing was applied: {proof.reasons[0]}{more}",
+                f"The rehearsal failed, so nothing was applied: {first}{more}",
                 "Correct the revision; `bedplate migrate prove` shows everything it found.",
             )
         return proof

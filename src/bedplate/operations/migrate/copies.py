@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, LiteralString
 
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
@@ -20,6 +20,8 @@ GroundKind = Literal["same server", "private server"]
 DataKind = Literal["full", "sampled", "schema", "empty"]
 PURPOSE = "rehearsal"
 COPY = "bedplate_copy"
+
+NO_OPTIONS = sql.SQL("")
 
 FULL_BYTES_MAX = 2 * 1024**3
 """Up to this size, as pg_database_size says it, a copy holds every row."""
@@ -46,7 +48,7 @@ class Databases:
     """Makes databases on one server, each gone when its block ends, and those of the killed too."""
 
     def __init__(
-        self, admin: Connection, owner: str, privileges: Iterable[tuple[str, str]] = ()
+        self, admin: Connection, owner: str, privileges: Iterable[tuple[str, LiteralString]] = ()
     ) -> None:
         """`privileges` are those of the live database: (role, privilege), PUBLIC as ''."""
         self._admin = admin
@@ -56,12 +58,14 @@ class Databases:
         drop_orphans(admin)
 
     @contextmanager
-    def made(self, template: str = "template1", options: str = "") -> Generator[str]:
+    def made(
+        self, template: str = "template1", options: sql.Composable = NO_OPTIONS
+    ) -> Generator[str]:
         """Make a database of the owner's; `options` are more of CREATE DATABASE's."""
         name = f"{COPY}_{self._admin.info.backend_pid}_{next(self._numbers)}"
         database, owner = sql.Identifier(name), sql.Identifier(self._owner)
-        create = sql.SQL(f"CREATE DATABASE {{}} OWNER {{}} TEMPLATE {{}} {options}")
-        self._admin.execute(create.format(database, owner, sql.Identifier(template)))
+        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} {}")
+        self._admin.execute(create.format(database, owner, sql.Identifier(template), options))
         try:
             # Nobody needs what a copy holds after a power loss.
             relaxed = sql.SQL("ALTER DATABASE {} SET synchronous_commit = off")

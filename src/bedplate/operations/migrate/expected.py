@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import CreateEnumType
 from sqlalchemy.dialects.postgresql.base import PGDDLCompiler, PGTypeCompiler
 from sqlalchemy.engine.mock import MockConnection
 
@@ -73,7 +74,7 @@ def create_models(connection: Connection, target: Target) -> None:
         if manifest.models:
             maker.execute(sa.schema.CreateSchema(manifest.schema))
     for enum in _enums(tables).values():
-        maker.execute(sa.dialects.postgresql.CreateEnumType(enum))
+        maker.execute(CreateEnumType(enum))
     Model.metadata.create_all(maker, tables=tables, checkfirst=False)
 
 
@@ -148,10 +149,16 @@ def _table(model: type[Model]) -> sa.Table:
     return table  # type: ignore[no-any-return]
 
 
+def _is_enum(type_: object) -> bool:
+    return isinstance(type_, sa.Enum) and type_.native_enum
+
+
 def _enums(tables: list[sa.Table]) -> dict[str, sa.Enum]:
     """The enum types of the columns, by name; those of arrays' items too.
 
     The models say `create_type=False`, for it is the lines that make them.
     """
-    types = [getattr(c.type, "item_type", c.type) for table in tables for c in table.columns]
-    return {f"{t.schema}.{t.name}": t for t in types if isinstance(t, sa.Enum) and t.native_enum}
+    types: list[Any] = [
+        getattr(c.type, "item_type", c.type) for table in tables for c in table.columns
+    ]
+    return {f"{each.schema}.{each.name}": each for each in types if _is_enum(each)}

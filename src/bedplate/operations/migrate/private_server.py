@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import LiteralString
 from urllib.parse import quote
 
 from psycopg import sql
@@ -62,7 +63,7 @@ class _Live:
     extensions: frozenset[str]
     roles: tuple[tuple[str, bool, bool, bool, bool], ...]
     members: tuple[tuple[str, str], ...]
-    privileges: tuple[tuple[str, str], ...]
+    privileges: tuple[tuple[str, LiteralString], ...]
 
 
 @contextmanager
@@ -114,8 +115,9 @@ class PrivateServer:
     def empty(self) -> Generator[Copy]:
         """Make an empty database of the owner's, and drop it when the block ends."""
         utf8 = self._live.encoding == "UTF8"
-        locale = "" if utf8 else " LOCALE_PROVIDER libc LOCALE 'C'"
-        options = f"ENCODING '{self._live.encoding}'{locale}"
+        locale = sql.SQL("" if utf8 else "LOCALE_PROVIDER libc LOCALE 'C'")
+        encoding = sql.Literal(self._live.encoding)
+        options = sql.SQL("ENCODING {} {}").format(encoding, locale)
         with self._databases.made("template0", options) as name:
             yield self._copy(name, "empty")
 
@@ -195,8 +197,8 @@ def _make_roles(admin: Connection, live: _Live, password: str) -> None:
     there = {name for (name, *_) in admin.execute(ROLES)}
     for name, *attributes in live.roles:
         if name not in there:
-            create = sql.SQL(f"CREATE ROLE {{}} NOSUPERUSER {_spelled(attributes)}")
-            admin.execute(create.format(sql.Identifier(name)))
+            create = sql.SQL("CREATE ROLE {} NOSUPERUSER {}")
+            admin.execute(create.format(sql.Identifier(name), _spelled(attributes)))
     for who in filter(None, {live.owner, live.app}):
         login = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
         verifier = sql.Literal(scram_verifier(password))
@@ -206,8 +208,12 @@ def _make_roles(admin: Connection, live: _Live, password: str) -> None:
         admin.execute(grant.format(sql.Identifier(granted), sql.Identifier(member)))
 
 
-def _spelled(attributes: Iterable[bool]) -> str:
-    words = ("INHERIT", "CREATEROLE", "CREATEDB", "BYPASSRLS")
-    return " ".join(
-        word if has else f"NO{word}" for word, has in zip(words, attributes, strict=True)
+def _spelled(attributes: Iterable[bool]) -> sql.Composed:
+    words = (
+        (sql.SQL("INHERIT"), sql.SQL("NOINHERIT")),
+        (sql.SQL("CREATEROLE"), sql.SQL("NOCREATEROLE")),
+        (sql.SQL("CREATEDB"), sql.SQL("NOCREATEDB")),
+        (sql.SQL("BYPASSRLS"), sql.SQL("NOBYPASSRLS")),
     )
+    chosen = [yes if has else no for (yes, no), has in zip(words, attributes, strict=True)]
+    return sql.SQL(" ").join(chosen)

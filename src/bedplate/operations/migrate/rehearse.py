@@ -99,6 +99,10 @@ class _Rehearsal:
             self.reasons += found
 
     def _go(self, ground: Ground, sessions: SecondSessions) -> None:
+        if ground.kind == "private server" and self._plan.fingerprint != fingerprint(
+            self._read_schema()
+        ):
+            self.notes.append("The restored copy's schema is not to the letter the live one.")
         self._keep_state(0)
         self._up(first=True)
         sessions.look()

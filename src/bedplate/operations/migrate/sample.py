@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 
@@ -62,7 +62,7 @@ class _Reference:
     parent: sql.Identifier
     own: Sequence[str]
     far: Sequence[str]
-    types: Sequence[str]
+    types: Sequence[LiteralString]
     columns: Sequence[str]
 
 
@@ -111,14 +111,18 @@ def _complete(live: Connection, copy: Connection, reference: _Reference) -> int:
     if not missing:
         return 0
     keys = [sql.Literal(list(values)) for values in zip(*missing, strict=True)]
-    numbered = [(sql.Identifier(f"k{n}"), kind) for n, kind in enumerate(reference.types)]
+    names = [sql.Identifier(f"k{number}") for number in range(len(keys))]
+    typed = [
+        sql.SQL("{}::" + kind).format(name)
+        for name, kind in zip(names, reference.types, strict=True)
+    ]
     rows = sql.SQL("SELECT {} FROM {} WHERE ({}) IN (SELECT {} FROM unnest({}) AS k ({}))").format(
         _list(reference.columns),
         reference.parent,
         _list(reference.far),
-        sql.SQL(", ").join(sql.SQL("{}::" + kind).format(name) for name, kind in numbered),
+        sql.SQL(", ").join(typed),
         sql.SQL(", ").join(sql.SQL("{}::text[]").format(values) for values in keys),
-        sql.SQL(", ").join(name for name, _ in numbered),
+        sql.SQL(", ").join(names),
     )
     _carry(live, copy, rows, reference.parent, reference.columns)
     return len(missing)
