@@ -11,7 +11,7 @@ from bedplate.kernel import embedded
 from tests.cli.terminal import Terminal
 
 TITLE = '    title: Mapped[str] = mapped_column(comment="What it is called.")\n'
-AMOUNT = '    amount: Mapped[int | None] = mapped_column(index=True, comment="In cents.")\n'
+AMOUNT = '    amount: Mapped[int | None] = mapped_column(comment="In cents.")\n'
 TOTAL = AMOUNT.replace("amount", "total")
 WEIGHT = '    weight: Mapped[int] = mapped_column(comment="In grams.")\n'
 PAYMENT = '''
@@ -136,3 +136,11 @@ def test_two_people_wrote_the_next_revision_and_one_is_written_by_hand(terminal:
     made = terminal.run("migrate", "make", "invoices", "--empty", "-m", "By hand", "--json")
     assert made.document["revision"] == "0006_by_hand"
     assert terminal.run("migrate", "apply").code == 0
+
+    # An index on a table that is there is built beside the writes.
+    _edit(terminal.folder, WEIGHT, WEIGHT.replace("(comment", "(index=True, comment"))
+    made = terminal.run("migrate", "make", "invoices", "--json")
+    assert "CREATE INDEX CONCURRENTLY ix_invoices_weight" in made.document["up"][0]
+    assert terminal.run("migrate", "lint", "invoices").code == 0
+    assert terminal.run("migrate", "apply").code == 0
+    assert terminal.run("migrate", "diff", "--check").code == 0
