@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg._connection_base import BaseConnection
 
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
@@ -73,6 +74,8 @@ def downgrade():
 # What a killed process could have left half done begins with one of these words.
 ACTING = ("CREATE", "ALTER", "DROP", "WITH", "INSERT", "UPDATE", "DELETE", "GRANT", "LOCK")
 CHILD_LIMIT_S = 60
+# How psycopg sends BEGIN and COMMIT, for itself and inside of `with connection.transaction()`.
+COMMAND = "_exec_command"
 ROWS = """
 INSERT INTO shop.items (id, price)
 SELECT md5(n::text)::uuid, n * 1.11 FROM generate_series(1, {}) n
@@ -159,7 +162,7 @@ def ended(pid: int) -> int:
 
 def counting(at: Callable[[int], None]) -> None:
     """Call `at` with 1, 2 … before each acting statement and COMMIT that this process sends."""
-    execute, commit = psycopg.Cursor.execute, psycopg.Connection.commit
+    execute, command = psycopg.Cursor.execute, getattr(BaseConnection, COMMAND)
     sent = 0
 
     def watched(self: Any, query: Any, *given: Any, **options: Any) -> Any:
@@ -170,14 +173,15 @@ def counting(at: Callable[[int], None]) -> None:
             at(sent)
         return execute(self, query, *given, **options)
 
-    def committed(self: Any) -> None:
+    def commanded(self: Any, text: Any, *given: Any, **options: Any) -> Any:
         nonlocal sent
-        sent += 1
-        at(sent)
-        commit(self)
+        if b"COMMIT" in bytes(text) or b"RELEASE" in bytes(text):
+            sent += 1
+            at(sent)
+        return command(self, text, *given, **options)
 
     psycopg.Cursor.execute = watched  # type: ignore[method-assign]
-    psycopg.Connection.commit = committed  # type: ignore[method-assign]
+    setattr(BaseConnection, COMMAND, commanded)
 
 
 def killed_before(number: int, body: Callable[[], object]) -> int:
