@@ -226,3 +226,28 @@ def test_every_verb_is_one_round_trip(world: World) -> None:
         assert db.leaf.round_trips == before + 4
 
     world.run(body(world.db))
+
+
+def test_what_is_refused_first_leaves_the_other_answers_in_their_places(world: World) -> None:
+    async def body(db: Database) -> None:
+        user = await new_account(db, 100)
+        amounts = [500, 600, 30, 700, 20]
+        charges = [
+            Charge(user_id=user, operation=CHAT, key=f"k{place}", amount=amount)
+            for place, amount in enumerate(amounts)
+        ]
+        answers = await deduct_many(db, charges)
+        assert [type(answer) for answer in answers] == [
+            Refused,
+            Refused,
+            Deducted,
+            Refused,
+            Deducted,
+        ]
+        for charge, answer in zip(charges, answers, strict=True):
+            assert charge.amount is not None
+            again = await deduct(db, user, CHAT, key=charge.key, amount=charge.amount)
+            assert (again, again.replayed) == (answer, True)
+
+    world.run(body(world.db))
+    assert_lawful(world)

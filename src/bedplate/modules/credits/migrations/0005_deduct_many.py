@@ -105,6 +105,13 @@ BEGIN
         i_details[r.place] := r.details;
         i_key[r.place] := r.key;
         o_replayed[r.place] := true;
+        -- An array that began later than the others would be read out of step with them.
+        o_outcome[r.place] := NULL;
+        o_id[r.place] := NULL;
+        o_credits[r.place] := NULL;
+        o_balance[r.place] := NULL;
+        o_available[r.place] := NULL;
+        o_at[r.place] := NULL;
         IF a_id[r.n] IS NULL THEN
             v_problem := 'UNKNOWN_ACCOUNT';
         ELSIF r.amount < 1 THEN
