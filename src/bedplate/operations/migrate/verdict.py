@@ -60,9 +60,12 @@ def _rows(before: Reading, after: Reading) -> Iterator[Touch]:
             kept: Verdict = "derived" if relation.kind == "m" else "rows"
             verdict = kept if held & WRITING else "undone"
             yield touched(before, relation, verdict, count=counted[oid])
-        elif "RowExclusiveLock" in held and relation.kind in "rpmf":
-            if relation.full_name not in parents:
-                yield touched(before, relation, "attempted")
+        elif (
+            "RowExclusiveLock" in held
+            and relation.kind in "rpmf"
+            and relation.full_name not in parents
+        ):
+            yield touched(before, relation, "attempted")
 
 
 def _relations(before: Reading, after: Reading) -> Iterator[Touch]:
