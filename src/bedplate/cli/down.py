@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ END_STEPS = ((signal.SIGTERM, 45.0), (signal.SIGKILL, 5.0))
 
 Purge = Annotated[
     bool,
-    typer.Option("--purge", help="Delete the data too, after the project's name is typed."),
+    typer.Option("--purge", help="Delete the data too, after the project's name is typed; backups stay."),
 ]
 Yes = Annotated[
     bool, typer.Option("--yes", help="With --purge: do not ask for the name (for scripts).")
@@ -43,7 +44,8 @@ def down(
     A server behind DATABASE_URL is never touched.
     """
     out = Output(as_json)
-    folder = settings_of(context).folder
+    settings = settings_of(context)
+    folder = settings.folder
     if yes and not purge:
         raise UsageError("--yes answers what only --purge asks.", "Leave it out.")
     name = embedded.status(folder).database or folder.name
@@ -61,8 +63,12 @@ def down(
     said = "Stopped." if was_running else "Nothing was running."
     out.result(
         {"project": name, "stopped": was_running, "ended": ended, "purged": purge},
-        f"{said} The data of {name} is deleted." if purge else said,
+        f"{said} The data of {name} is deleted.{_kept(settings.backups)}" if purge else said,
     )
+
+
+def _kept(backups: Path) -> str:
+    return f" Its backups stay in {backups}." if backups.is_dir() and any(backups.iterdir()) else ""
 
 
 def _confirm(name: str, out: Output) -> None:

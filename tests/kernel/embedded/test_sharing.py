@@ -122,6 +122,18 @@ def test_a_long_log_is_put_aside_at_the_next_start(project: Path) -> None:
     assert log.stat().st_size < server.LOG_BYTES_MAX
 
 
+def test_purge_keeps_backups_and_another_server_may_follow(tmp_path: Path) -> None:
+    attach(tmp_path)
+    backup = tmp_path / ".bedplate" / "backups" / "one"
+    backup.mkdir(parents=True)
+    embedded.purge(tmp_path)
+    assert [path.name for path in (tmp_path / ".bedplate").iterdir()] == ["backups"]
+    assert not embedded.status(tmp_path).running
+    assert attach(tmp_path).created_database
+    embedded.purge(tmp_path)
+    assert backup.is_dir()
+
+
 def test_purge_deletes_ours_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("")
     attach(tmp_path)

@@ -32,6 +32,9 @@ from bedplate.kernel.errors import EmbeddedError, ServerStartFailed
 
 LOCK_LIMIT_S = 360.0  # longer than any start or stop that holds it
 DEFAULT_MAJOR = 18
+BACKUPS = "backups"
+"""The folder in `.bedplate` that outlives the database."""
+
 RoleName = Literal["app", "owner", "reader", "admin"]
 
 
@@ -221,7 +224,7 @@ def stop(folder: Path) -> bool:
 
 
 def purge(folder: Path) -> None:
-    """Stop the folder's server and delete its data and `.bedplate`, for good.
+    """Stop the folder's server and delete its data and `.bedplate`, for good; backups are kept.
 
     The caller must have asked the user. Raises `EmbeddedError` when the record is damaged,
     for then it is not known what is ours.
@@ -241,9 +244,22 @@ def purge(folder: Path) -> None:
         if record is not None:
             server.delete(home, record)
         try:
-            shutil.rmtree(home.folder)
+            _clear(home.folder)
         except OSError as error:
             raise not_writable(home.folder, error) from None
+
+
+def _clear(folder: Path) -> None:
+    """Delete the folder, but for the backups in it: they matter most when a database is gone."""
+    backups = folder / BACKUPS
+    if not backups.is_dir() or not any(backups.iterdir()):
+        shutil.rmtree(folder)
+        return
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink() and each != backups:
+            shutil.rmtree(each)
+        elif each != backups:
+            each.unlink()
 
 
 def _stop(home: Home) -> bool:

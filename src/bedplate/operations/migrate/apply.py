@@ -132,7 +132,8 @@ class _Guarded:
             return proof
         if self._target.admin_url is None and has_rows:
             raise why
-        self._say(f"Rehearsing {len(plan.steps)} revisions on a private copy")
+        steps = len(plan.steps)
+        self._say(f"Rehearsing {steps} revision{'s'[: steps > 1]} on a private copy")
         try:
             proof = rehearse(self._target, plan)
         except RehearsalRefused as refusal:
