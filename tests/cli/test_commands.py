@@ -18,6 +18,7 @@ WITHOUT_JSON = {("psql",), ("audit", "export")}
 JOB = "01980000-0000-7000-8000-000000000001"
 ARGUMENTS = {"new": ["shop.orders"], "enable": ["credits"], "disable": ["auth"]}
 ARGUMENTS |= {"retry": [JOB], "cancel": [JOB]}
+ARGUMENTS |= {"squash": ["auth", "--to", "0001_users"], "restore": ["latest", "--into", "other"]}
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -52,6 +53,9 @@ def test_the_commands_are_the_ones_promised() -> None:
         *("up", "down", "status", "url", "psql", "seed", "check", "demo"),
         *("module list", "module new", "module enable", "module disable", "module graph"),
         *("migrate plan", "migrate prove", "migrate apply", "migrate receipts", "migrate status"),
+        *("migrate make", "migrate diff", "migrate lint", "migrate sql", "migrate baseline"),
+        *("migrate squash", "migrate undo", "migrate history", "migrate reset"),
+        *("backup create", "backup list", "backup restore", "backup prune"),
         *("docs build", "docs check"),
         *("audit show", "audit export"),
         *("work list", "work retry", "work cancel"),

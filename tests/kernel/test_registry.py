@@ -86,7 +86,7 @@ def test_modules_are_loaded_by_bare_name_or_import_path() -> None:
     ("name", "told"),
     [
         ("auht", "Did you mean auth"),
-        ("nothing", "named by its import path"),
+        ("nowhere_near", "named by its import path"),
         ("tests.nothing", "There is no module 'tests.nothing'"),
         ("tests.kernel", "has no MODULE"),
     ],

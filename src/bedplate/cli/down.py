@@ -21,7 +21,9 @@ END_STEPS = ((signal.SIGTERM, 45.0), (signal.SIGKILL, 5.0))
 
 Purge = Annotated[
     bool,
-    typer.Option("--purge", help="Delete the data too, after the project's name is typed; backups stay."),
+    typer.Option(
+        "--purge", help="Delete the data too, after the project's name is typed; backups stay."
+    ),
 ]
 Yes = Annotated[
     bool, typer.Option("--yes", help="With --purge: do not ask for the name (for scripts).")

@@ -114,8 +114,6 @@ def _number(place: str) -> Convert:
             raise FloatRefused(f"{place} takes Decimal, not float.")
         if isinstance(value, bool) or not isinstance(value, (Decimal, int)):
             raise _wrong(place, value, "Decimal")
-        if isinstance(value, Decimal) and not value.is_finite():
-            raise FieldInvalid(f"{place} takes a number, not {value}.", "Pass a finite Decimal.")
         return value
 
     return check

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +12,6 @@ import psycopg
 import pytest
 
 from bedplate import Database, errors
-from bedplate.kernel.settings import Settings, load
 from bedplate.modules.auth import User, create_user
 from bedplate.modules.mining import (
     MODULE,
@@ -30,11 +28,6 @@ from tests.house.source import ROOT
 from tests.world import World
 
 README = ROOT / "src" / "bedplate" / "modules" / "mining" / "README.md"
-
-
-@pytest.fixture(scope="session")
-def bedplate_settings() -> Settings:
-    return replace(load(), modules=("auth", "mining"))
 
 
 def test_the_example_runs(

@@ -50,6 +50,7 @@ DECLARE
     v_charge record;
     v_done record;
     v_part record;
+    v_rows uuid[];
     v_left int;
 BEGIN
     SELECT h.* INTO v_charge FROM credits.usage_history h WHERE h.id = p_usage_id;
@@ -106,13 +107,14 @@ BEGIN
                            v_account.remaining, balance, credits || ' credits given back');
     -- Last burned, first given back: what expires soonest stays used.
     v_left := credits;
+    v_rows := ARRAY(SELECT r.id FROM credits.usage_history r WHERE r.refund_of = p_usage_id);
     FOR v_part IN
-        SELECT g.id, g.expires_at, sum(a.amount)::int AS paid
-        FROM (SELECT p_usage_id AS id UNION ALL
-              SELECT r.id FROM credits.usage_history r WHERE r.refund_of = p_usage_id) AS h
-        JOIN credits.usage_allocations a ON a.usage_id = h.id
-        JOIN credits.credit_grants g ON g.id = a.grant_id
-        GROUP BY g.id HAVING sum(a.amount) > 0
+        SELECT g.id, g.expires_at, p.paid
+        -- Summed up first, by its own keys: joined to grants, it might be read by the grants' keys.
+        FROM (SELECT a.grant_id, sum(a.amount)::int AS paid FROM credits.usage_allocations a
+              WHERE a.usage_id = ANY (v_rows || p_usage_id)
+              GROUP BY a.grant_id HAVING sum(a.amount) > 0) AS p
+        JOIN credits.credit_grants g ON g.id = p.grant_id
         ORDER BY g.priority DESC, g.expires_at DESC NULLS FIRST, g.created_at DESC, g.id DESC
     LOOP
         EXIT WHEN v_left = 0;
