@@ -217,7 +217,8 @@ class Reads(Generic[M]):
     ) -> Asked:
         """Return the page that is asked for, its shape kept from an earlier call where possible."""
         wanted = Wanted(include, self._deleted)
-        filter_key = and_(*where)._generate_cache_key() if where else None
+        condition: Any = and_(*where) if where else None
+        filter_key = condition._generate_cache_key() if where else None
         if where and filter_key is None:
             # SQLAlchemy cannot tell such a filter's values from its shape: it is built every time.
             return PageShape(self._select(None).where(*where), None, keys, wanted).alone()

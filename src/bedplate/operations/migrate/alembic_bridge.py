@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
+from sqlalchemy import event
 from sqlalchemy.pool import NullPool
 
 from bedplate.catalog import Connection, connect
@@ -77,9 +78,17 @@ def transaction(url: str, listener: Listener) -> Generator[MigrationTransaction]
         return connection
 
     engine = sa.create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+
     # Each is given the connection, the cursor, the statement and what else SQLAlchemy knows of it.
-    sa.event.listen(engine, "before_cursor_execute", lambda *given: listener.begins(given[2]))
-    sa.event.listen(engine, "after_cursor_execute", lambda *given: listener.ended(given[2]))
+    def begins(*given: Any) -> None:
+        listener.begins(given[2])
+
+    def ended(*given: Any) -> None:
+        listener.ended(given[2])
+
+    listen: Any = event.listen
+    listen(engine, "before_cursor_execute", begins)
+    listen(engine, "after_cursor_execute", ended)
     try:
         with engine.begin() as connection:
             yield MigrationTransaction(connection)

@@ -158,7 +158,7 @@ class BackfillRunner:
             if not found:
                 break
             first, after = found[0][0], found[-1][0]
-            span = {"backfill": entry.id, "first": first, "last": after}
+            span: dict[str, object] = {"backfill": entry.id, "first": first, "last": after}
             self._persistently(partial(self._restore_batch, table, backfill, span))
             done = self._count(entry, "rows_restored")
             self._tell(f"{backfill.name}: {done:,} rows restored")
