@@ -315,7 +315,7 @@ def _policies(content: Mapping[str, object]) -> dict[str, TablePolicy]:
             if key != "policy":
                 raise _unknown(key, f"[{section}] of {FILE}", ("policy",))
         source = Source(f"{section}.policy", FILE, fields.get("policy"))
-        known = {str(each): each for each in TABLE_POLICIES}
+        known: dict[str, TablePolicy] = {str(each): each for each in TABLE_POLICIES}
         policy = known.get(str(source.value))
         if policy is None:
             raise source.refuse("is no policy", f"Write one of {', '.join(TABLE_POLICIES)}.")
