@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bedplate.kernel import embedded
+from bedplate.kernel.settings import load
 from tests.cli.terminal import Terminal
 
 TITLE = '    title: Mapped[str] = mapped_column(comment="What it is called.")\n'
@@ -34,7 +35,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     folder = tmp_path_factory.mktemp("make") / "Shop"
     folder.mkdir()
     (folder / "bedplate.toml").write_text("modules = []\n")
-    attachment = embedded.attach(folder, durable=False)
+    attachment = embedded.attach(folder, major=load().test.postgres_major, durable=False)
     try:
         yield Terminal(folder)
     finally:
