@@ -109,11 +109,13 @@ BEGIN
     v_left := credits;
     v_rows := ARRAY(SELECT r.id FROM credits.usage_history r WHERE r.refund_of = p_usage_id);
     FOR v_part IN
+        -- Found first, by its own keys: joined or sorted, it might be read whole by the grants' keys.
+        WITH part AS MATERIALIZED (
+            SELECT a.grant_id, a.amount FROM credits.usage_allocations a
+            WHERE a.usage_id = ANY (v_rows || p_usage_id))
         SELECT g.id, g.expires_at, p.paid
-        -- Summed up first, by its own keys: joined to grants, it might be read by the grants' keys.
-        FROM (SELECT a.grant_id, sum(a.amount)::int AS paid FROM credits.usage_allocations a
-              WHERE a.usage_id = ANY (v_rows || p_usage_id)
-              GROUP BY a.grant_id HAVING sum(a.amount) > 0) AS p
+        FROM (SELECT part.grant_id, sum(part.amount)::int AS paid FROM part
+              GROUP BY part.grant_id HAVING sum(part.amount) > 0) AS p
         JOIN credits.credit_grants g ON g.id = p.grant_id
         ORDER BY g.priority DESC, g.expires_at DESC NULLS FIRST, g.created_at DESC, g.id DESC
     LOOP
