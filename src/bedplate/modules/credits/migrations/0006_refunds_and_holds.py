@@ -109,7 +109,7 @@ BEGIN
     v_left := credits;
     v_rows := ARRAY(SELECT r.id FROM credits.usage_history r WHERE r.refund_of = p_usage_id);
     FOR v_part IN
-        -- Found first, by its own keys: joined or sorted, it might be read whole by the grants' keys.
+        -- Found first, by its own keys: joined or sorted, all of a grant's might be read.
         WITH part AS MATERIALIZED (
             SELECT a.grant_id, a.amount FROM credits.usage_allocations a
             WHERE a.usage_id = ANY (v_rows || p_usage_id))
