@@ -13,7 +13,7 @@ from bedplate.kernel.backfills import Backfill, Restored
 from bedplate.kernel.errors import BackfillFailed, DefinitionDiffers, MigrationFailed, UsageError
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
-from bedplate.operations.migrate import backfill
+from bedplate.operations.migrate import backfill, patience
 from tests.databases import TestDatabase
 from tests.operations.fake_module import shop
 
@@ -272,7 +272,7 @@ def test_a_row_that_stays_locked_ends_it_in_bounded_time_and_keeps_what_was_done
 ) -> None:
     goods.make()
     monkeypatch.setitem(backfill.SETTINGS, "lock_timeout", "50ms")
-    monkeypatch.setattr(backfill, "LOCK_ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 2)
     with psycopg.connect(goods.database.app_url) as app:
         app.execute("SELECT FROM shop.goods WHERE id = 20 FOR UPDATE")
         began = time.monotonic()

@@ -23,7 +23,7 @@ from bedplate.kernel.errors import (
 from bedplate.kernel.lines import KERNEL_LINE
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
-from bedplate.operations.migrate import LineStatus, Step, steps
+from bedplate.operations.migrate import LineStatus, Step, patience
 from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
 
@@ -205,13 +205,13 @@ def test_a_lock_held_by_others_is_waited_for_and_then_named(
         'def upgrade():\n    op.execute("ALTER TABLE shop.items ADD more int")\n'
         'def downgrade():\n    op.execute("ALTER TABLE shop.items DROP more")\n',
     )
-    monkeypatch.setattr(steps, "LOCK_TIMEOUT_MS", 100)
-    monkeypatch.setattr(steps, "LOCK_ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 2)
     with psycopg.connect(database.owner_url) as busy:
         busy.execute("SELECT FROM shop.items")
         with pytest.raises(MigrationFailed, match="55P03"):
             apply(registry)
-        monkeypatch.setattr(steps, "LOCK_ATTEMPTS_MAX", 50)
+        monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 50)
         timer = threading.Timer(0.5, busy.rollback)
         timer.start()
         assert apply(registry)[1].current == "0003_more"

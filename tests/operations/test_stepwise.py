@@ -15,7 +15,7 @@ from bedplate.kernel.errors import (
 )
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
-from bedplate.operations.migrate import stepwise
+from bedplate.operations.migrate import patience
 from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
 
@@ -250,7 +250,7 @@ def test_the_same_definition_is_recognised_however_it_is_written(steps: Steps) -
 def test_an_index_waits_for_older_transactions_however_short_the_lock_timeout(
     steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stepwise, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 50)
     steps.write(CIC)
     with psycopg.connect(steps.database.owner_url) as older:
         older.execute("SELECT FROM shop.items")
@@ -264,7 +264,7 @@ def test_an_index_waits_for_older_transactions_however_short_the_lock_timeout(
 def test_an_index_gives_up_at_its_limit_and_leaves_nothing_invalid(
     steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stepwise, "STATEMENT_TIMEOUT_S", 1)
+    monkeypatch.setattr(patience, "STATEMENT_TIMEOUT_S", 1)
     steps.write(CIC)
     with psycopg.connect(steps.database.owner_url) as older:
         older.execute("INSERT INTO shop.items VALUES (gen_random_uuid(), NULL, 7)")
@@ -279,14 +279,14 @@ def test_an_index_gives_up_at_its_limit_and_leaves_nothing_invalid(
 def test_a_constraint_gives_way_and_fails_in_bounded_time(
     steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stepwise, "LOCK_TIMEOUT_MS", 50)
-    monkeypatch.setattr(stepwise, "LOCK_ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 2)
     steps.write("ALTER TABLE shop.items ADD CONSTRAINT ck_x CHECK (price < 5) NOT VALID")
     with psycopg.connect(steps.database.owner_url) as busy:
         busy.execute("SELECT FROM shop.items")
         with pytest.raises(MigrationFailed, match="55P03"):
             steps.apply()
-        monkeypatch.setattr(stepwise, "LOCK_ATTEMPTS_MAX", 50)
+        monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 50)
         timer = threading.Timer(0.5, busy.rollback)
         timer.start()
         steps.apply()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -18,20 +17,19 @@ from bedplate.kernel.errors import BackfillFailed
 from bedplate.kernel.telemetry import logger
 from bedplate.operations.migrate import backfill_books as books
 from bedplate.operations.migrate import backfill_table as statements
+from bedplate.operations.migrate import patience
 from bedplate.operations.migrate.backfill_books import Entry
 from bedplate.operations.migrate.backfill_table import FilledTable
-from bedplate.operations.migrate.failures import is_lock_conflict, stopped
+from bedplate.operations.migrate.failures import stopped
+from bedplate.operations.migrate.patience import giving_way
 from bedplate.operations.migrate.revision import Revision
 
-LOCK_TIMEOUT_MS = 2_000
-LOCK_ATTEMPTS_MAX = 10
-LOCK_PAUSE_S = (0.1, 1.0)
 PASSES_MAX = 10
 TELL_EVERY_S = 1.0
 
 # Values are kept as text: these are the settings that how they are written depends on.
 SETTINGS = {
-    "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    "lock_timeout": f"{patience.LOCK_TIMEOUT_MS}ms",
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
     "intervalstyle": "postgres",
@@ -224,15 +222,12 @@ class BackfillRunner:
 
     def _persistently(self, batch: Callable[[], Result]) -> Result:
         """Run a batch in a transaction, giving way to others' locks a bounded number of times."""
-        for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
-            try:
-                with self.connection.transaction():
-                    return batch()
-            except Exception as error:
-                if not is_lock_conflict(error) or attempt == LOCK_ATTEMPTS_MAX:
-                    raise
-                time.sleep(random.uniform(*LOCK_PAUSE_S))
-        raise AssertionError("the last attempt returns or raises")
+
+        def attempt() -> Result:
+            with self.connection.transaction():
+                return batch()
+
+        return giving_way(attempt)
 
     def _prepare(self, backfill: Backfill) -> None:
         if backfill.table not in self.revision.touches.rows:

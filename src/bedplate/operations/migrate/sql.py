@@ -11,7 +11,7 @@ import psycopg
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import ModuleNotFound, UsageError
-from bedplate.kernel.lines import Line, LineContext
+from bedplate.kernel.lines import Line
 from bedplate.operations.migrate import alembic_bridge, audit_view, schemas
 from bedplate.operations.migrate.failures import explained
 from bedplate.operations.migrate.ground import grounds
@@ -123,7 +123,7 @@ def _in_transaction(step: Step, surroundings: Surroundings) -> list[str]:
             if step.before is None:
                 roles = (surroundings.app, surroundings.reader, surroundings.guarded)
                 schemas.create(raw, step.line, *roles)
-            context = _context(step, surroundings, transaction.execute)
+            context = surroundings.context(step.line.schema, transaction.execute, raw)
             alembic_bridge.run(transaction, step.line, step.revision, step.direction, context)
             schemas.record(raw, step.line, before=step.before, after=step.after)
             if step.after is None:
@@ -140,22 +140,10 @@ def _one_by_one(step: Step, surroundings: Surroundings) -> list[str]:
         def send(text: str) -> None:
             connection.execute(text.encode())
 
-        context = _context(step, surroundings, send)
+        context = surroundings.context(step.line.schema, send, connection)
         alembic_bridge.dictate(step.line, step.revision, step.direction, context, send)
         schemas.record(connection, step.line, before=step.before, after=step.after)
     return list(said)
-
-
-def _context(step: Step, surroundings: Surroundings, execute: Any) -> LineContext:
-    return LineContext(
-        schema=step.line.schema,
-        execute=execute,
-        bindings=surroundings.bindings,
-        homes=surroundings.homes,
-        app=surroundings.app,
-        reader=surroundings.reader,
-        guarded=surroundings.guarded,
-    )
 
 
 def _view(

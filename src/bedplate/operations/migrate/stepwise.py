@@ -6,35 +6,26 @@ is compared with what is there already, and runs by itself on a connection of th
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.backfills import run_by
 from bedplate.kernel.errors import MigrationFailed
-from bedplate.kernel.lines import LineContext
-from bedplate.operations.migrate import alembic_bridge, books, existing, schemas
+from bedplate.operations.migrate import alembic_bridge, books, existing, patience, schemas
 from bedplate.operations.migrate.allowed import PATIENT, Allowed, Kind, allowed
 from bedplate.operations.migrate.backfill import BackfillRunner
-from bedplate.operations.migrate.failures import (
-    STOPPED_NEXT_STEP,
-    explained,
-    is_lock_conflict,
-    stopped,
-)
+from bedplate.operations.migrate.failures import STOPPED_NEXT_STEP, explained, stopped
+from bedplate.operations.migrate.patience import giving_way
 from bedplate.operations.migrate.receipt import HeldLock, Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.stepwise_watch import StepwiseWatch
 from bedplate.operations.migrate.surroundings import Surroundings
 
-LOCK_TIMEOUT_MS = 2_000
-LOCK_ATTEMPTS_MAX = 10
-LOCK_PAUSE_S = (0.1, 1.0)
-STATEMENT_TIMEOUT_S = 3_600
 CLIENT_CHECK_MS = 1_000
 """How soon the server notices that we are gone, and ends what it still does for us."""
 
@@ -64,15 +55,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
         _prepare(connection)
         watch = StepwiseWatch(connection, step, revision)
         stepper = Stepper(connection, revision, watch)
-        context = LineContext(
-            schema=line.schema,
-            execute=stepper.execute,
-            bindings=surroundings.bindings,
-            homes=surroundings.homes,
-            app=surroundings.app,
-            reader=surroundings.reader,
-            guarded=surroundings.guarded,
-        )
+        context = surroundings.context(line.schema, stepper.execute, connection)
         backfills = BackfillRunner(connection, revision, watch.filled)
         try:
             with run_by(backfills):
@@ -123,19 +106,17 @@ class Stepper:
 
     def _persistently(self, step: Allowed) -> HeldLock | None:
         """Run it, giving way to others' locks a bounded number of times; clear what breaks."""
-        for attempt in range(1, LOCK_ATTEMPTS_MAX + 1):
-            try:
-                return self._run(step)
-            except psycopg.Error as error:
-                if self.connection.closed:
-                    raise
-                if existing.state(self.connection, step) == "half" and self._clear(step) == "there":
-                    return None
-                if not is_lock_conflict(error) or attempt == LOCK_ATTEMPTS_MAX:
-                    raise
-                # Jitter, so that two runners that collided do not collide again.
-                time.sleep(random.uniform(*LOCK_PAUSE_S))
-        raise AssertionError("the last attempt returns or raises")
+        return giving_way(partial(self._attempt, step))
+
+    def _attempt(self, step: Allowed) -> HeldLock | None:
+        try:
+            return self._run(step)
+        except psycopg.Error:
+            if self.connection.closed:
+                raise
+            if existing.state(self.connection, step) == "half" and self._clear(step) == "there":
+                return None
+            raise
 
     def _run(self, step: Allowed) -> HeldLock | None:
         began = time.perf_counter()
@@ -172,7 +153,7 @@ class Stepper:
 
     def _be_patient(self, step: Allowed, *, anyway: bool = False) -> None:
         patient = anyway or step.kind in PATIENT
-        limit = "0" if patient else f"{LOCK_TIMEOUT_MS}ms"
+        limit = "0" if patient else f"{patience.LOCK_TIMEOUT_MS}ms"
         self._send(f"SET lock_timeout = '{limit}'")
 
     def _send(self, text: str) -> None:
@@ -180,5 +161,5 @@ class Stepper:
 
 
 def _prepare(connection: Connection) -> None:
-    connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'".encode())
+    connection.execute(f"SET statement_timeout = '{patience.STATEMENT_TIMEOUT_S}s'".encode())
     connection.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_MS}ms'".encode())

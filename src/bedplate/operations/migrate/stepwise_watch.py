@@ -18,6 +18,7 @@ from bedplate.operations.migrate import verdict, witnesses
 from bedplate.operations.migrate.allowed import Allowed
 from bedplate.operations.migrate.backfill_books import TABLES
 from bedplate.operations.migrate.books import made_by, signed
+from bedplate.operations.migrate.document import document
 from bedplate.operations.migrate.existing import quoted
 from bedplate.operations.migrate.receipt import HeldLock, Receipt
 from bedplate.operations.migrate.revision import Revision
@@ -116,31 +117,8 @@ class StepwiseWatch:
             receipt_ms=round(self._cost_ns / 1e6, 3),
             caveats=self._caveats,
         )
-        return receipt, self._document(receipt)
-
-    def _document(self, receipt: Receipt) -> dict[str, Any]:
-        declared = self.revision.touches
-        added = [each for each in self._touches if each.verdict == "additive"]
-        rest = [each for each in self._touches if each.verdict != "additive"]
-        return {
-            **receipt.as_dict(),
-            "direction": self.step.direction,
-            "before": self.step.before,
-            "after": self.step.after,
-            "sha256": self.revision.sha256,
-            "declared": {
-                field: list(getattr(declared, field))
-                for field in ("rows", "rewritten", "shape", "behaviour")
-            },
-            "touched": [
-                {"verdict": e.verdict, "kind": e.kind, "name": e.name, "count": e.count}
-                for e in rest
-            ],
-            "added": [[each.kind, each.name] for each in added],
-            "caveats": list(receipt.caveats),
-            "duration_ms": round((clock.nanoseconds() - self._started) / 1e6, 3),
-            **signed(self.connection),
-        }
+        whole = document(self.step, self.revision, receipt, self._touches, self._started)
+        return receipt, {**whole, **signed(self.connection)}
 
     def _foreseen(self, step: Allowed) -> Touch | None:
         """What the statement will touch, as far as it needs to be declared."""

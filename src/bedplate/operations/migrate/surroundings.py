@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel import roles
 from bedplate.kernel.bindings import Binding
-from bedplate.kernel.lines import homes_of
+from bedplate.kernel.lines import LineContext, homes_of
 from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate.places import definitions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,21 @@ class Surroundings:
         """The names of the roles that there are beside the owner, by what they are for."""
         named = {"app": self.app, "reader": self.reader, "guarded": self.guarded}
         return {role: name for role, name in named.items() if name is not None}
+
+    def context(
+        self, schema: str, execute: Callable[[str], object], connection: Connection
+    ) -> LineContext:
+        """Return what a revision of a schema's line may ask while it runs on this connection."""
+        return LineContext(
+            schema=schema,
+            execute=execute,
+            bindings=self.bindings,
+            homes=self.homes,
+            app=self.app,
+            reader=self.reader,
+            guarded=self.guarded,
+            definitions=partial(definitions_of, connection, schema, self.roles),
+        )
 
 
 def survey(

@@ -11,6 +11,7 @@ from bedplate.kernel.errors import MigrationFailed, UndeclaredTouch
 from bedplate.kernel.lines import KERNEL_LINE, VERSION_TABLE
 from bedplate.operations.migrate import verdict, witnesses
 from bedplate.operations.migrate.books import made_by, signed
+from bedplate.operations.migrate.document import document
 from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
@@ -90,7 +91,8 @@ class Watch:
         self._refuse(touches)
         self._cost_ns += clock.nanoseconds() - asked + timeline.cost_ns
         receipt = self._receipt(touches, timeline)
-        return receipt, self._document(touches, receipt)
+        whole = document(self.step, self.revision, receipt, touches, self._started)
+        return receipt, {**whole, **signed(self._connection)}
 
     def _made_by_the_way_up(self) -> set[tuple[str, str]] | None:
         if self.step.direction == "up":
@@ -122,30 +124,6 @@ class Watch:
             receipt_ms=round(self._cost_ns / 1e6, 3),
             caveats=self._caveats,
         )
-
-    def _document(self, touches: Sequence[Touch], receipt: Receipt) -> dict[str, Any]:
-        step, declared = self.step, self.revision.touches
-        added = [each for each in touches if each.verdict == "additive"]
-        rest = [each for each in touches if each.verdict != "additive"]
-        return {
-            **receipt.as_dict(),
-            "direction": step.direction,
-            "before": step.before,
-            "after": step.after,
-            "sha256": self.revision.sha256,
-            "declared": {
-                field: list(getattr(declared, field))
-                for field in ("rows", "rewritten", "shape", "behaviour")
-            },
-            "touched": [
-                {"verdict": e.verdict, "kind": e.kind, "name": e.name, "count": e.count}
-                for e in rest
-            ],
-            "added": [[each.kind, each.name] for each in added],
-            "caveats": list(receipt.caveats),
-            "duration_ms": round((clock.nanoseconds() - self._started) / 1e6, 3),
-            **signed(self._connection),
-        }
 
 
 def refusal(
