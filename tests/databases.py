@@ -118,8 +118,9 @@ def new_database(server: Server, template: str = "template1") -> Iterator[TestDa
     owner, app, reader = made.roles
     with psycopg.connect(server.url("admin"), autocommit=True) as admin:
         database = sql.Identifier(name)
+        # FILE_COPY instead of the WAL: what it writes is gone with the test.
         admin.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY").format(
                 database, sql.Identifier(owner), sql.Identifier(template)
             )
         )
