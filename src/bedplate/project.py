@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from psycopg.conninfo import conninfo_to_dict
 
 from bedplate.kernel import embedded, registry, roles
-from bedplate.kernel.database import Database, Limits
+from bedplate.kernel.database import Database, FromModules, Limits
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.embedded import Attachment
 from bedplate.kernel.events import Subscriptions
@@ -120,7 +120,10 @@ def database(
         BoundDialect(settings.bind, modules.adoptable),
         url=url,
         limits=Limits(slow_statement_ms=settings.slow_statement_ms, rows_max=settings.rows_max),
-        subscriptions=Subscriptions(modules.subscriptions()),
+        modules=FromModules(
+            subscriptions=Subscriptions(modules.subscriptions()),
+            settings=modules.settings(settings.sections),
+        ),
         guarded_role=_guarded_role(url),
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,8 +24,10 @@ from bedplate.kernel.events import Event, Subscription
 from bedplate.kernel.lines import KERNEL_LINE
 from bedplate.kernel.module import ModuleManifest
 from bedplate.kernel.registry import Registry
+from bedplate.kernel.sources import Source, between
 from bedplate.kernel.versions import versions
 from bedplate.modules.auth import MODULE as AUTH
+from bedplate.project import database
 from tests.shop import MODULE as SHOP
 from tests.world import World
 
@@ -178,3 +180,33 @@ def test_the_versions_of_a_database_are_read_as_the_app(world: World) -> None:
     }
     assert world.run(versions(world.db, ["nothing"])) == {"nothing": None}
     assert world.run(versions(world.db, [])) == {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """Settings of a module."""
+
+    size: int = 1
+
+    KEYS: ClassVar[dict[str, Any]] = {"size": between(1, 9)}
+
+
+def test_a_modules_settings_are_read_by_its_own_keys() -> None:
+    found = Registry([module("a", settings=Sized)])
+    assert found.settings({}) == {Sized: Sized()}
+    assert found.settings({"a": {"size": Source("a.size", "here", "7")}}) == {Sized: Sized(size=7)}
+    for key, value in (("size", 10), ("sise", 3)):
+        with pytest.raises(SettingsError) as refused:
+            found.settings({"a": {key: Source(f"a.{key}", "here", value)}})
+        assert f"a.{key}" in refused.value.message
+    with pytest.raises(SettingsError):
+        Registry([module("a")]).settings({"a": {"size": Source("a.size", "here", 1)}})
+
+
+def test_a_database_hands_out_modules_settings(bedplate_clone: Any) -> None:
+    sections = {"a": {"size": Source("a.size", "here", 7)}}
+    settings = replace(bedplate_clone.settings, sections=sections)
+    made = database(settings, Registry([module("a", settings=Sized)]), bedplate_clone.url)
+    assert made.settings(Sized) == Sized(size=7)
+    plain = database(bedplate_clone.settings, Registry([]), bedplate_clone.url)
+    assert plain.settings(Sized) == Sized()

@@ -208,3 +208,33 @@ def test_the_example_names_every_variable() -> None:
         line.lstrip("# ").partition("=")[0] for line in example.read_text().splitlines() if line
     }
     assert set(settings.ENVIRONMENT) <= names
+
+
+def test_a_modules_settings_are_kept_apart_and_the_environment_beats_the_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "bedplate.toml").write_text(
+        'modules = ["auth", "shop.mail"]\n[mail]\nsender = "a@x"\nsize = 3\n'
+    )
+    (tmp_path / ".env").write_text("BEDPLATE_MAIL_SENDER=b@x\nBEDPLATE_MAIL_SIZE=\n")
+    found = load(tmp_path, {"BEDPLATE_MAIL_SENDER": "c@x"})
+    assert {key: source.value for key, source in found.sections["mail"].items()} == {
+        "sender": "c@x"
+    }
+    assert "c@x" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("toml", "variables"),
+    [
+        ("[mail]\nsize = 3\n", {}),
+        ("", {"BEDPLATE_MAIL_SIZE": "3"}),
+        ('modules = ["mail"]\nmail = 3\n', {}),
+    ],
+)
+def test_settings_of_no_enabled_module_are_refused(
+    tmp_path: Path, toml: str, variables: dict[str, str]
+) -> None:
+    (tmp_path / "bedplate.toml").write_text(toml)
+    with pytest.raises(SettingsError):
+        load(tmp_path, variables)

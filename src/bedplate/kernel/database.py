@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -32,6 +32,14 @@ class Limits:
     rows_max: int = 10_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromModules:
+    """What the enabled modules give to a database: who hears which event, and their settings."""
+
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
+    settings: Mapping[type[Any], Any] = field(default_factory=dict[type[Any], Any])
+
+
 class Database(Handle):
     """One PostgreSQL database as one project sees it.
 
@@ -47,7 +55,7 @@ class Database(Handle):
         *,
         url: str,
         limits: Limits = Limits(),
-        subscriptions: Subscriptions | None = None,
+        modules: FromModules | None = None,
         guarded_role: str | None = None,
     ) -> None:
         self.leaf = leaf
@@ -55,8 +63,14 @@ class Database(Handle):
         self.url = url
         self.watch = Watch(limits.slow_statement_ms)
         self.rows_max = limits.rows_max
-        self.subscriptions = subscriptions or Subscriptions()
+        self._modules = modules or FromModules()
+        self.subscriptions = self._modules.subscriptions
         self.guarded_role = guarded_role
+
+    def settings(self, kind: type[T]) -> T:
+        """Return a module's settings by their type; its defaults where nothing was read."""
+        found: T | None = self._modules.settings.get(kind)
+        return kind() if found is None else found
 
     async def open(self) -> None:
         """Connect; raises DatabaseUnreachable or AuthenticationFailed."""

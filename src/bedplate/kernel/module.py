@@ -7,12 +7,13 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bedplate.kernel.checks import Check
 from bedplate.kernel.errors import ModuleNotFound, RegistryError
 from bedplate.kernel.events import Subscription
 from bedplate.kernel.model import Model
+from bedplate.kernel.sources import Parse
 from bedplate.kernel.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ Samples = Callable[[Transaction], Awaitable[int]]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
+class ModuleSettings(Protocol):
+    """What a module's settings.py declares: a frozen dataclass, each of whose fields has a key."""
+
+    KEYS: ClassVar[Mapping[str, Parse]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleManifest:
     """One module: its models, its line of migrations, and what it adds to a project.
@@ -31,7 +38,9 @@ class ModuleManifest:
     `name` is also its PostgreSQL schema. `package` is its import path; the folder `migrations` in
     it holds its line. `requires` names the modules it builds on. `adoptable` says which models a
     project may bind to a host's tables, by binding name. `bridges` names the modules for which
-    `package.bridges.<name>` has SUBSCRIPTIONS, loaded when both are enabled.
+    `package.bridges.<name>` has SUBSCRIPTIONS, loaded when both are enabled. `settings` is a frozen
+    dataclass with a default for every field and `KEYS`, which parses each of them; it is read from
+    the table [name] of bedplate.toml and BEDPLATE_<NAME>_<KEY>, and `db.settings` hands it out.
     """
 
     name: str
@@ -44,7 +53,7 @@ class ModuleManifest:
     bridges: tuple[str, ...] = ()
     samples: Samples | None = None
     jobs: tuple[Job[Any] | Periodic, ...] = ()
-    settings: type[Any] | None = None
+    settings: type[ModuleSettings] | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bedplate.kernel.errors import (
     ModuleCycle,
@@ -20,6 +21,7 @@ from bedplate.kernel.errors import (
 from bedplate.kernel.events import Subscription
 from bedplate.kernel.lines import KERNEL_LINE, Line, lines_of
 from bedplate.kernel.module import ModuleManifest
+from bedplate.kernel.sources import Source, unknown
 
 OUR_MODULES = "bedplate.modules"
 """Where a bare module name is looked up."""
@@ -57,6 +59,21 @@ class Registry:
                     f"[bind.{name}] binds a table that no enabled module offers.",
                     f"Bind one of: {', '.join(sorted(offered)) or 'none'}; or remove the section.",
                 )
+
+    def settings(self, sections: Mapping[str, Mapping[str, Source]]) -> dict[type[Any], Any]:
+        """Return every module's settings by their type; raises SettingsError naming the key."""
+        found: dict[type[Any], Any] = {}
+        for manifest in self.ordered:
+            declared: Any = manifest.settings
+            written = sections.get(manifest.name, {})
+            keys = declared.KEYS if declared is not None else {}
+            for key, source in written.items():
+                if key not in keys:
+                    raise unknown(source.key, source.place, keys)
+            if declared is not None:
+                values = {key: keys[key](source) for key, source in written.items()}
+                found[declared] = declared(**values)
+        return found
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """Return who hears which event: modules' own, then bridges between enabled modules."""

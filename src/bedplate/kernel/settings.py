@@ -6,11 +6,10 @@ The only file that sees the environment. The environment beats `.env`, which bea
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,15 +20,15 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bedplate.kernel.bindings import QUALIFIED_NAME, TABLE_POLICIES, Binding, TablePolicy
 from bedplate.kernel.errors import SettingsError
+from bedplate.kernel.sources import MILLISECONDS, Parse, Source, between, flag, unknown, whole
 
 FILE = "bedplate.toml"
 DOTENV = ".env"
 POSTGRES_MAJORS = (16, 18)
 DEFAULT_MAJOR = 18
+DEFAULT_MODULES = ("auth", "credits")
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 MODULE_NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
-YES = ("true", "yes", "on", "1")
-NO = ("false", "no", "off", "0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class Settings:
     folder: Path
     database_url: str | None = field(default=None, repr=False)
     database_owner_url: str | None = field(default=None, repr=False)
-    modules: tuple[str, ...] = ("auth", "credits")
+    modules: tuple[str, ...] = DEFAULT_MODULES
     bind: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
     tables: Mapping[str, TablePolicy] = field(default_factory=dict[str, TablePolicy])
     pool_size_max: int = 10
@@ -68,6 +67,10 @@ class Settings:
     work_grace_ms: int = 10_000
     backup_folder: Path = Path(".bedplate/backups")
     test: TestSettings = field(default_factory=TestSettings)
+    sections: Mapping[str, Mapping[str, Source]] = field(
+        default_factory=dict[str, Mapping[str, Source]], repr=False
+    )
+    """What is written for each enabled module, as it stands there; the registry reads it."""
 
     @property
     def backups(self) -> Path:
@@ -75,53 +78,14 @@ class Settings:
         return self.folder / self.backup_folder.expanduser()
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A raw value with the key and the place it was read from, for messages."""
-
-    key: str
-    place: str
-    value: object
-
-    def refuse(self, why: str, write: str, *, show: bool = True) -> SettingsError:
-        """Say what is wrong; `show=False` keeps a value that may be secret out of the text."""
-        name = f"{self.key} = {self.value!r}" if show else self.key
-        return SettingsError(f"{name} in {self.place} {why}.", write)
-
-
-def _whole(source: Source, smallest: int, largest: int) -> int:
-    value = source.value
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,18}\s*", value):
-        value = int(value)
-    advice = f"Write a whole number from {smallest} to {largest}."
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise source.refuse("is not a whole number", advice)
-    if not smallest <= value <= largest:
-        raise source.refuse("is out of range", advice)
-    return value
-
-
-def _between(smallest: int, largest: int) -> Callable[[Source], int]:
-    return lambda source: _whole(source, smallest, largest)
-
-
 def _major(source: Source) -> int:
-    major = _whole(source, 1, 99)
+    major = whole(source, 1, 99)
     if major not in POSTGRES_MAJORS:
         raise source.refuse(
             "is not a version the embedded server has",
             f"Write one of {', '.join(map(str, POSTGRES_MAJORS))}, or set DATABASE_URL.",
         )
     return major
-
-
-def _flag(source: Source) -> bool:
-    if isinstance(source.value, bool):
-        return source.value
-    word = source.value.strip().lower() if isinstance(source.value, str) else ""
-    if word in YES or word in NO:
-        return word in YES
-    raise source.refuse("is neither true nor false", "Write true or false.")
 
 
 def _modules(source: Source) -> tuple[str, ...]:
@@ -176,25 +140,23 @@ def _path(source: Source) -> Path:
     return Path(source.value.strip())
 
 
-Parse = Callable[[Source], object]
-MILLISECONDS = _between(1, 86_400_000)
 KEYS: dict[str, Parse] = {
     "database_url": _url,
     "database_owner_url": _url,
     "modules": _modules,
-    "pool_size_max": _between(1, 1_000),
+    "pool_size_max": between(1, 1_000),
     "pool_wait_timeout_ms": MILLISECONDS,
     "connect_timeout_ms": MILLISECONDS,
     "statement_timeout_ms": MILLISECONDS,
     "lock_timeout_ms": MILLISECONDS,
     "idle_in_transaction_timeout_ms": MILLISECONDS,
     "slow_statement_ms": MILLISECONDS,
-    "rows_max": _between(1, 10_000_000),
-    "transaction_pooler": _flag,
+    "rows_max": between(1, 10_000_000),
+    "transaction_pooler": flag,
     "postgres_major": _major,
-    "health_port": _between(1, 65_535),
-    "work_concurrency": _between(1, 1_000),
-    "work_lease_ms": _between(100, 86_400_000),
+    "health_port": between(1, 65_535),
+    "work_concurrency": between(1, 1_000),
+    "work_lease_ms": between(100, 86_400_000),
     "work_grace_ms": MILLISECONDS,
     "backup_folder": _path,
 }
@@ -209,13 +171,6 @@ ENVIRONMENT: dict[str, str] = {
 }
 for _name in ("BEDPLATE_DATABASE_URL", "BEDPLATE_DATABASE_OWNER_URL"):
     del ENVIRONMENT[_name]
-
-
-def _unknown(key: str, place: str, known: Iterable[str]) -> SettingsError:
-    names = sorted(known)
-    close = difflib.get_close_matches(key, names, n=1)
-    advice = f"Did you mean {close[0]}?" if close else f"Known keys: {', '.join(names)}."
-    return SettingsError(f"{key} in {place} is not a setting.", advice)
 
 
 def _table(value: object, key: str) -> dict[str, object]:
@@ -257,7 +212,7 @@ def _from_environment(variables: Mapping[str, str], place: str) -> dict[str, Sou
         if name in ENVIRONMENT:
             found[ENVIRONMENT[name]] = Source(name, place, value)
         elif name.startswith("BEDPLATE_"):
-            raise _unknown(name, place, ENVIRONMENT)
+            found[name] = Source(name, place, value)
     return found
 
 
@@ -267,13 +222,37 @@ def _from_file(content: Mapping[str, object]) -> dict[str, Source]:
         if key == "test":
             for inner, inner_value in _table(value, "test").items():
                 if inner not in TEST_KEYS:
-                    raise _unknown(inner, f"[test] of {FILE}", TEST_KEYS)
+                    raise unknown(inner, f"[test] of {FILE}", TEST_KEYS)
                 found[f"test.{inner}"] = Source(f"test.{inner}", FILE, inner_value)
-        elif key in KEYS:
-            found[key] = Source(key, FILE, value)
         elif key not in ("bind", "tables"):
-            raise _unknown(key, FILE, (*KEYS, "bind", "tables", "test"))
+            found[key] = Source(key, FILE, value)
     return found
+
+
+def _sections(
+    modules: Iterable[str], sources: Mapping[str, Source]
+) -> dict[str, dict[str, Source]]:
+    """Sort what is none of our keys by the module it is for: [delivery], BEDPLATE_DELIVERY_…
+
+    Raises SettingsError for what is for no enabled module.
+    """
+    found: dict[str, dict[str, Source]] = {name.rpartition(".")[2]: {} for name in modules}
+    for key, source in sources.items():
+        if source.place == FILE:
+            if key not in found:
+                raise unknown(key, FILE, (*KEYS, "bind", "tables", "test"))
+            for inner, value in _table(source.value, key).items():
+                found[key][inner] = Source(f"{key}.{inner}", FILE, value)
+            continue
+        rest = key.removeprefix("BEDPLATE_").lower()
+        name = next((each for each in found if rest.startswith(f"{each}_")), None)
+        if name is None:
+            raise unknown(key, source.place, ENVIRONMENT)
+        inner = rest.removeprefix(f"{name}_")
+        found[name].pop(inner, None)
+        if str(source.value).strip():
+            found[name][inner] = source
+    return {name: written for name, written in found.items() if written}
 
 
 def _bindings(content: Mapping[str, object]) -> dict[str, Binding]:
@@ -283,10 +262,10 @@ def _bindings(content: Mapping[str, object]) -> dict[str, Binding]:
         fields = _table(value, section)
         for key, given in fields.items():
             if key not in BIND_KEYS:
-                raise _unknown(key, f"[{section}] of {FILE}", BIND_KEYS)
+                raise unknown(key, f"[{section}] of {FILE}", BIND_KEYS)
             source = Source(f"{section}.{key}", FILE, given)
             if key == "writable":
-                _flag(source)
+                flag(source)
             elif key == "columns":
                 for column in _table(given, f"{section}.columns").values():
                     if not isinstance(column, str):
@@ -313,7 +292,7 @@ def _policies(content: Mapping[str, object]) -> dict[str, TablePolicy]:
         fields = _table(value, section)
         for key in fields:
             if key != "policy":
-                raise _unknown(key, f"[{section}] of {FILE}", ("policy",))
+                raise unknown(key, f"[{section}] of {FILE}", ("policy",))
         source = Source(f"{section}.policy", FILE, fields.get("policy"))
         known: dict[str, TablePolicy] = {str(each): each for each in TABLE_POLICIES}
         policy = known.get(str(source.value))
@@ -345,7 +324,11 @@ def load(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
     }
     values: dict[str, Any] = {}
     tests: dict[str, Any] = {}
+    others: dict[str, Source] = {}
     for key, source in sources.items():
+        if key not in KEYS and not key.startswith("test."):
+            others[key] = source
+            continue
         if source.place != FILE and not str(source.value).strip():
             continue
         if key.startswith("test."):
@@ -363,6 +346,7 @@ def load(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
         bind=_bindings(content),
         tables=_policies(content),
         test=TestSettings(**tests),
+        sections=_sections(values.get("modules", DEFAULT_MODULES), others),
         **values,
     )
 
