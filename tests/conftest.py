@@ -18,6 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the large numbers too, and write what they showed under docs/proofs",
     )
+    parser.addoption(
+        "--one-world",
+        action="store_true",
+        help="leave out the sync twins: for another server, which cannot tell them apart",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -26,6 +31,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("full"):
                 item.add_marker(large)
+    if config.getoption("--one-world"):
+        twins = [item for item in items if _is_twin(item)]
+        config.hook.pytest_deselected(items=twins)
+        items[:] = [item for item in items if not _is_twin(item)]
+
+
+def _is_twin(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and (
+        hasattr(item, "callspec") and item.callspec.params.get("world") == "sync"
+    )
 
 
 @pytest.fixture(scope="session")
