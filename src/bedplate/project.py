@@ -65,8 +65,7 @@ class Project:
         """
         if settings is None:
             settings = load_settings(Path(folder) if folder is not None else None)
-        modules = registry.load(settings.modules, settings.folder)
-        modules.check_bindings(settings.bind)
+        modules = registry.load(settings.modules, settings.folder, settings.bind)
         attachment = None
         if settings.database_url is None:
             attachment = embedded.attach(settings.folder, major=settings.postgres_major)

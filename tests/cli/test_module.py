@@ -91,6 +91,19 @@ def test_what_another_module_requires_is_not_disabled(
     assert capsys.readouterr().out == "auth\n└── required by shelves\nshelves\n└── requires auth\n"
 
 
+def test_what_is_bound_to_a_host_s_table_does_not_keep_its_module_enabled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else neither could go first: the module, or the section that binds its table."""
+    (folder / "bedplate.toml").write_text(
+        'modules = ["auth", "mining"]\n[bind.users]\ntable = "public.users"\n'
+        '[bind.miners]\ntable = "public.miners"\n'
+    )
+    assert said(capsys, "module", "disable", "mining")["idle_bindings"] == ["miners"]
+    assert run(["module", "list"]) == ExitCode.USAGE
+    assert "[bind.miners] binds a table that no enabled module offers" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("path", "word"),
     [

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import pytest
 
 from bedplate.kernel import registry
-from bedplate.kernel.bindings import Binding
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import (
     ModuleCycle,
@@ -27,6 +26,8 @@ from bedplate.kernel.registry import Registry
 from bedplate.kernel.sources import Source, between
 from bedplate.kernel.versions import versions
 from bedplate.modules.auth import MODULE as AUTH
+from bedplate.modules.mining import MODULE as MINING
+from bedplate.modules.mining import CostPayment, Miner
 from bedplate.project import database
 from tests.shop import MODULE as SHOP
 from tests.world import World
@@ -117,9 +118,58 @@ def test_a_module_without_migrations_says_so() -> None:
 def test_what_may_be_adopted_is_known_by_its_binding_name() -> None:
     loaded = Registry([AUTH, SHOP])
     assert loaded.adoptable == {"auth.users": "users"}
-    loaded.check_bindings({"users": Binding("public.User")})
+    assert Registry([AUTH, SHOP], ["users"]).bound == {"users"}
     with pytest.raises(SettingsError, match=r"\[bind\.orders\].*Bind one of: users"):
-        loaded.check_bindings({"orders": Binding("public.Order")})
+        Registry([AUTH, SHOP], ["orders"])
+
+
+TABLES_OF_MINING = {"miners": Miner, "cost_payments": CostPayment}
+
+
+def biller() -> ModuleManifest:
+    return module("biller", "auth", "mining", instead={"mining": TABLES_OF_MINING})
+
+
+def test_a_module_whose_tables_are_bound_need_not_be_enabled() -> None:
+    alone = Registry([biller(), AUTH], ["miners", "cost_payments"])
+    assert names(alone) == ["auth", "biller"]
+    assert alone.needed_by(biller()) == ("auth",)
+    assert alone.adoptable == {
+        "auth.users": "users",
+        "mining.miners": "miners",
+        "mining.cost_payments": "cost_payments",
+    }
+
+
+def test_where_it_is_enabled_it_still_comes_first() -> None:
+    for bound in ((), ("miners",), ("miners", "cost_payments", "spaces", "users")):
+        for order in ((biller(), MINING, AUTH), (AUTH, MINING, biller())):
+            assert names(Registry(order, bound)) == ["auth", "mining", "biller"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ((), r"all bound: cost_payments, miners\..*\[bind\.cost_payments\], \[bind\.miners\]"),
+        (
+            ("cost_payments", "users"),
+            r"all bound: miners\. .*enable mining`, or .*: \[bind\.miners\]",
+        ),
+    ],
+)
+def test_neither_the_module_nor_all_its_tables(bound: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ModuleMissing, match=f"biller requires mining.*{told}"):
+        Registry([biller(), AUTH], bound)
+
+
+def test_what_it_does_not_use_of_that_module_is_not_offered() -> None:
+    with pytest.raises(SettingsError, match=r"\[bind\.spaces\].*cost_payments, miners, users"):
+        Registry([biller(), AUTH], ["miners", "cost_payments", "spaces"])
+
+
+def test_tables_are_taken_instead_of_a_required_module_only() -> None:
+    with pytest.raises(RegistryError, match="does not require"):
+        module("biller", "auth", instead={"mining": TABLES_OF_MINING})
 
 
 def test_subscriptions_come_in_the_order_of_the_modules() -> None:

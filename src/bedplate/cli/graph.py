@@ -33,14 +33,13 @@ class Node:
 def graph(registry: Registry) -> tuple[Node, ...]:
     """Return every enabled module, those it builds on before it."""
     heard = [_heard(subscription) for subscription in registry.subscriptions()]
+    needed = {each.name: registry.needed_by(each) for each in registry.ordered}
     return tuple(
         Node(
             name=manifest.name,
             package=manifest.package,
-            requires=manifest.requires,
-            required_by=tuple(
-                other.name for other in registry.ordered if manifest.name in other.requires
-            ),
+            requires=needed[manifest.name],
+            required_by=tuple(name for name, those in needed.items() if manifest.name in those),
             bridges={other: other in registry.by_name for other in manifest.bridges},
             hears=tuple(
                 each for each in heard if each.subscriber.startswith(f"{manifest.package}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -126,7 +127,12 @@ def disable(context: typer.Context, name: Name, as_json: Json = False) -> None:
         raise ModuleMissing(
             f"{', '.join(node.required_by)} requires {manifest.name}.", "Disable that one first."
         )
-    modules_of(settings, tuple(each for each in settings.modules if each != entry))
+    others = [each for each in enabled.ordered if each is not manifest]
+    idle = [name for name in settings.bind if not any(name in each.bindable for each in others)]
+    bind = {name: each for name, each in settings.bind.items() if name not in idle}
+    modules_of(
+        replace(settings, bind=bind), tuple(each for each in settings.modules if each != entry)
+    )
     kept = filled_tables(settings, manifest, out)
     project_file.disable(settings, entry)
     said = f"Disabled {entry}."
@@ -134,7 +140,13 @@ def disable(context: typer.Context, name: Name, as_json: Json = False) -> None:
         said += f" These tables hold rows, and stay: {', '.join(kept)}."
     elif kept is None:
         said += " Its tables stay, if there are any: the database was not asked."
-    out.result({"module": manifest.name, "changed": True, "tables_with_rows": kept}, said)
+    if idle:
+        sections = ", ".join(f"[bind.{name}]" for name in idle)
+        said += f" Now remove {sections}: no module that is left has such a table."
+    out.result(
+        {"module": manifest.name, "changed": True, "tables_with_rows": kept, "idle_bindings": idle},
+        said,
+    )
 
 
 @app.command(

@@ -86,7 +86,8 @@ def settings_of(context: typer.Context) -> Settings:
 def modules_of(settings: Settings, names: tuple[str, ...] | None = None) -> Registry:
     """Import the enabled modules (or others); raises a RegistryError that names the bad line."""
     try:
-        modules = registry.load(settings.modules if names is None else names, settings.folder)
+        wanted = settings.modules if names is None else names
+        return registry.load(wanted, settings.folder, settings.bind)
     except BedplateError:
         raise
     except Exception as error:
@@ -96,8 +97,6 @@ def modules_of(settings: Settings, names: tuple[str, ...] | None = None) -> Regi
             f"({place.filename}, line {place.lineno}).",
             "Correct it; `bedplate --traceback ...` shows the way there.",
         ) from error
-    modules.check_bindings(settings.bind)
-    return modules
 
 
 @contextmanager

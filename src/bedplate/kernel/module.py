@@ -37,7 +37,9 @@ class ModuleManifest:
 
     `name` is also its PostgreSQL schema. `package` is its import path; the folder `migrations` in
     it holds its line. `requires` names the modules it builds on. `adoptable` says which models a
-    project may bind to a host's tables, by binding name. `bridges` names the modules for which
+    project may bind to a host's tables, by binding name. `instead` says of a required module which
+    of its adoptable models are all that is used of it: a project that binds every one of them need
+    not enable it. `bridges` names the modules for which
     `package.bridges.<name>` has SUBSCRIPTIONS, loaded when both are enabled. `settings` is a frozen
     dataclass with a default for every field and `KEYS`, which parses each of them; it is read from
     the table [name] of bedplate.toml and BEDPLATE_<NAME>_<KEY>, and `db.settings` hands it out.
@@ -48,6 +50,9 @@ class ModuleManifest:
     models: tuple[type[Model], ...]
     requires: tuple[str, ...] = ()
     adoptable: Mapping[str, type[Model]] = field(default_factory=dict[str, type[Model]])
+    instead: Mapping[str, Mapping[str, type[Model]]] = field(
+        default_factory=dict[str, Mapping[str, type[Model]]]
+    )
     checks: tuple[Check, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     bridges: tuple[str, ...] = ()
@@ -60,6 +65,17 @@ class ModuleManifest:
             raise RegistryError(
                 f"The module name {self.name!r} is not a lower-case identifier.", "Rename it."
             )
+        for other in self.instead.keys() - set(self.requires):
+            raise RegistryError(
+                f"The module {self.name} has tables instead of {other}, which it does not require.",
+                "Name it in `requires` too.",
+            )
+
+    @property
+    def bindable(self) -> dict[str, type[Model]]:
+        """The models that a project with this module may bind: its own, and others' instead."""
+        others = (models for models in self.instead.values())
+        return {name: model for each in (*others, self.adoptable) for name, model in each.items()}
 
     @property
     def schema(self) -> str:

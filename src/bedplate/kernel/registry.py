@@ -28,9 +28,14 @@ OUR_MODULES = "bedplate.modules"
 
 
 class Registry:
-    """Enabled modules in topological order; raises a RegistryError that says how to mend them."""
+    """Enabled modules in topological order; raises a RegistryError that says how to mend them.
 
-    def __init__(self, manifests: Iterable[ModuleManifest]) -> None:
+    `bound` names the tables that the project binds to a host's; SettingsError for one that no
+    enabled module offers.
+    """
+
+    def __init__(self, manifests: Iterable[ModuleManifest], bound: Iterable[str] = ()) -> None:
+        self.bound = frozenset(bound)
         self.by_name: dict[str, ModuleManifest] = {}
         for manifest in manifests:
             if manifest.name in self.by_name or manifest.name == KERNEL_LINE.name:
@@ -40,6 +45,12 @@ class Registry:
                 )
             self.by_name[manifest.name] = manifest
         self.ordered = tuple(self._ordered())
+        offered = set(self.adoptable.values())
+        for name in sorted(self.bound - offered):
+            raise SettingsError(
+                f"[bind.{name}] binds a table that no enabled module offers.",
+                f"Bind one of: {', '.join(sorted(offered)) or 'none'}; or remove the section.",
+            )
 
     @property
     def adoptable(self) -> dict[str, str]:
@@ -47,18 +58,16 @@ class Registry:
         return {
             str(model.__table__): name
             for manifest in self.ordered
-            for name, model in manifest.adoptable.items()
+            for name, model in manifest.bindable.items()
         }
 
-    def check_bindings(self, names: Iterable[str]) -> None:
-        """Refuse a binding that no enabled module offers."""
-        offered = set(self.adoptable.values())
-        for name in names:
-            if name not in offered:
-                raise SettingsError(
-                    f"[bind.{name}] binds a table that no enabled module offers.",
-                    f"Bind one of: {', '.join(sorted(offered)) or 'none'}; or remove the section.",
-                )
+    def needed_by(self, manifest: ModuleManifest) -> tuple[str, ...]:
+        """Return the modules that one cannot do without: not those whose tables are bound."""
+        return tuple(
+            name
+            for name in manifest.requires
+            if name not in manifest.instead or not manifest.instead[name].keys() <= self.bound
+        )
 
     def settings(self, sections: Mapping[str, Mapping[str, Source]]) -> dict[type[Any], Any]:
         """Return every module's settings by their type; raises SettingsError naming the key."""
@@ -115,24 +124,37 @@ class Registry:
             raise ModuleCycle(f"Modules require one another in a circle: {circle}.", "Cut it.")
         manifest = self.by_name.get(name)
         if manifest is None:
-            raise ModuleMissing(
-                f"The module {path[-1]} requires {name}, which is not enabled.",
-                f"Run `bedplate module enable {name}`.",
-            )
+            raise self._missing(name, self.by_name[path[-1]])
+        needed = self.needed_by(manifest)
         for required in manifest.requires:
-            self._visit(required, done, (*path, name))
+            # What is enabled without being needed still comes first: one order for one set.
+            if required in needed or required in self.by_name:
+                self._visit(required, done, (*path, name))
         done[name] = manifest
 
+    def _missing(self, name: str, by: ModuleManifest) -> ModuleMissing:
+        told = f"The module {by.name} requires {name}, which is not enabled"
+        command = f"Run `bedplate module enable {name}`"
+        unbound = sorted(by.instead.get(name, {}).keys() - self.bound)
+        if not unbound:
+            return ModuleMissing(f"{told}.", f"{command}.")
+        sections = ", ".join(f"[bind.{each}]" for each in unbound)
+        return ModuleMissing(
+            f"{told}; nor are the tables it takes instead all bound: {', '.join(unbound)}.",
+            f"{command}, or bind your own in bedplate.toml: {sections}.",
+        )
 
-def load(names: Iterable[str], folder: Path | None = None) -> Registry:
+
+def load(names: Iterable[str], folder: Path | None = None, bound: Iterable[str] = ()) -> Registry:
     """Import the named modules: a bare name is ours, a dotted one an import path.
 
-    A project's own modules lie in its folder, from wherever the program was started.
+    A project's own modules lie in its folder, from wherever the program was started. `bound` names
+    the tables that it binds to a host's.
     """
     # At the end, so that a file of the project's never stands in for a package that is installed.
     if folder is not None and str(folder) not in sys.path:
         sys.path.append(str(folder))
-    return Registry([_manifest(name) for name in names])
+    return Registry([_manifest(name) for name in names], bound)
 
 
 def _manifest(name: str) -> ModuleManifest:

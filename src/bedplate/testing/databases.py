@@ -73,8 +73,7 @@ class Template:
     """
 
     def __init__(self, server: Server, settings: Settings, host_sql: str = "") -> None:
-        modules = registry.load(settings.modules, settings.folder)
-        modules.check_bindings(settings.bind)
+        modules = registry.load(settings.modules, settings.folder, settings.bind)
         self.name = f"{TEMPLATE}_{fingerprint(modules, settings, host_sql)}"
         self._server = server
         self._settings = settings

@@ -62,9 +62,8 @@ class RolledBack:
 
         maker: MakeLeaf = make
         settings = self.clone.settings
-        return database(
-            settings, registry.load(settings.modules, settings.folder), self.clone.url, maker
-        )
+        modules = registry.load(settings.modules, settings.folder, settings.bind)
+        return database(settings, modules, self.clone.url, maker)
 
 
 class _OneConnection:
