@@ -7,6 +7,7 @@ asks here; the runner of `operations/migrate` answers for as long as the revisio
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -251,8 +252,10 @@ def _granted(place: sql.Identifier, privileges: tuple[str, ...], role: str) -> s
 def with_users(text: str) -> str:
     """Fill in the places of tables that may be adopted: {users} is `schema.table (key)`.
 
-    {users_table} and {users_id} are its parts, {users_key} (or {user_key}) the key's type; so for
-    every other such table of the enabled modules.
+    {users_table} and {users_id} are its parts, {users_key} (or {user_key}) the key's type,
+    {users.email} a column of it and {users.email?} the same, or NULL where the host has none; so
+    for every other such table of the enabled modules. Raises RegistryError for a column that is
+    needed and not bound.
     """
     context = current()
     for name in context.homes.keys() | context.bindings.keys():
@@ -270,7 +273,24 @@ def with_users(text: str) -> str:
             text = text.replace("{" + name + part + "}", value)
             if name == "users" and part == "_key":
                 text = text.replace("{user_key}", value)
-    return text
+    return _COLUMN.sub(_column, text)
+
+
+_COLUMN = re.compile(r"\{(\w+)\.(\w+)(\??)\}")
+
+
+def _column(place: re.Match[str]) -> str:
+    name, field_name, optional = place.groups()
+    binding = current().bindings.get(name)
+    column = field_name if binding is None else binding.column(field_name)
+    if column is not None:
+        return sql.Identifier(column).as_string()
+    if optional:
+        return "NULL::text"
+    raise RegistryError(
+        f"The adopted table {name} has no column bound to {field_name!r}.",
+        f'Name it in bedplate.toml: [bind.{name}.columns] {field_name} = "…".',
+    )
 
 
 def execute(text: str) -> None:
