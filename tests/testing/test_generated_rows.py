@@ -119,6 +119,22 @@ CREATE CONSTRAINT TRIGGER tr_sums AFTER INSERT ON host.sums DEFERRABLE INITIALLY
 CREATE TABLE host.picky (id int PRIMARY KEY, number int NOT NULL CHECK (number > -5));
 CREATE TRIGGER tr_picky BEFORE INSERT ON host.picky
     FOR EACH ROW EXECUTE FUNCTION host.only_even();
+ALTER TABLE host.sums ENABLE ALWAYS TRIGGER tr_sums;
+CREATE TRIGGER tr_sums_off BEFORE INSERT ON host.sums
+    FOR EACH ROW EXECUTE FUNCTION host.refuse();
+ALTER TABLE host.sums DISABLE TRIGGER tr_sums_off;
+CREATE FUNCTION host.begins() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+    IF (NEW.state, NEW.ended) IS DISTINCT FROM ('new', NULL) THEN
+        RAISE EXCEPTION 'begins' USING ERRCODE = '23514';
+    END IF;
+    RETURN NEW;
+END$$;
+CREATE TABLE host.begun (
+    id int PRIMARY KEY, state text DEFAULT 'new' NOT NULL, ended date,
+    CHECK (state IN ('old', 'new', 'gone'))
+);
+CREATE TRIGGER tr_begins BEFORE INSERT ON host.begun
+    FOR EACH ROW EXECUTE FUNCTION host.begins();
 CREATE TABLE host.history (id int PRIMARY KEY);
 CREATE TRIGGER tr_history BEFORE UPDATE OR DELETE OR TRUNCATE ON host.history
     FOR EACH STATEMENT EXECUTE FUNCTION host.refuse();
@@ -218,15 +234,32 @@ def test_triggers_fire_and_are_passed_over_only_where_they_refuse_everything(
     database: TestDatabase, owner: Connection
 ) -> None:
     make(owner, TRIGGERS)
-    with pytest.raises(UsageError, match=r"host\.sums takes: a trigger refuses it \(P0001\)"):
-        generate_rows(owner, ["host"])
+    make(
+        owner,
+        "GRANT USAGE ON SCHEMA host TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA host TO PUBLIC",
+    )
+    with (
+        connect(database.app_url, autocommit=True) as app,
+        pytest.raises(UsageError, match=r"host\.sums takes: a trigger refuses it \(P0001\)"),
+    ):
+        generate_rows(app, ["host"])
     assert rows_of(owner, "host.picky") == [], "all or none"
-    with connect(database.admin_url, autocommit=True) as admin:
-        done = generate_rows(admin, ["host"])
+    done = generate_rows(owner, ["host"])
     assert done.without_triggers == ("host.sums",)
     assert set(done.rows.values()) == {5}
     assert all(number % 2 == 0 for _, number in rows_of(owner, "host.picky"))
+    modes = "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname"
+    assert owner.execute(modes).fetchall() == [
+        ("tr_begins", "O"),
+        ("tr_history", "O"),
+        ("tr_picky", "O"),
+        ("tr_sums", "A"),
+        ("tr_sums_off", "D"),
+    ]
+    begun = rows_of(owner, "host.begun")
+    assert [row[1:] for row in begun] == [("new", None)] * 5, "what has to be said, and no more"
     assert generate_rows(owner, ["host"], skip=["host.sums"]).rows.keys() == {
+        "host.begun",
         "host.history",
         "host.picky",
     }

@@ -21,6 +21,7 @@ from bedplate.testing.generated_rows.groups import (
     solutions,
     unjudged,
 )
+from bedplate.testing.generated_rows.queries import TRIGGERS_THAT_FIRE
 from bedplate.testing.generated_rows.tables import Column, ForeignKey, Table
 
 ATTEMPTS_MAX = 60
@@ -34,6 +35,12 @@ PARENTS_MAX = 24
 
 NUMBERS_PER_SEED = 1_000_000
 RULES_OF_THE_TABLE = ("23502", "23503", "23505", "23P01", "42501")
+TRIGGER_OFF = sql.SQL("DISABLE")
+TRIGGER_ON = {
+    "O": sql.SQL("ENABLE"),
+    "R": sql.SQL("ENABLE REPLICA"),
+    "A": sql.SQL("ENABLE ALWAYS"),
+}
 NULL_EVERY = 4
 """Of so many rows one has NULL wherever it may."""
 
@@ -115,8 +122,29 @@ class Filling:
             if not _next_turn(choices, turns, refusal):
                 break
         if refusal is not None and refusal.by_trigger:
-            return self._try_without_triggers(table, choices, refusal)
+            return self._please_triggers(table, choices, refusal)
         return refusal
+
+    def _please_triggers(
+        self, table: Table, choices: list[tuple[Group, list[Row]]], refusal: _Refusal
+    ) -> _Refusal | None:
+        """Say only what has to be said, as a row begins; then pass over the table's triggers.
+
+        What a trigger wants no catalog tells: mostly that states and sums begin at their defaults.
+        """
+        tried = list[Row]()
+        for turn in range(max(len(found) for _, found in choices)):
+            row: Row = {}
+            for _, found in choices:
+                row.update(found[turn % len(found)])
+            least = {name: value for name, value in row.items() if table.columns[name].required}
+            if least not in tried and self._try(table, least) is None:
+                return None
+            tried.append(least)
+        row = {}
+        for _, found in choices:
+            row.update(found[0])
+        return self._try_without_triggers(table, row, refusal)
 
     def _choices(self, table: Table, number: int) -> list[tuple[Group, list[Row]]]:
         fillable = [name for name, column in table.columns.items() if not column.by_server]
@@ -126,17 +154,17 @@ class Filling:
         # What the server makes itself, it makes also where no value is known.
         pools = {name: pool for name, pool in pools.items() if pool}
         groups = groups_of(table, pools, waiting)
-        try:
-            with self._connection.transaction():
-                return [(each, self._solutions(table, each, pools, number)) for each in groups]
-        except (psycopg.DataError, psycopg.errors.RaiseException):
-            # A rule that fails on some value instead of refusing it.
-            return [(each, unjudged(each, pools)) for each in groups]
+        return [(each, self._solutions(table, each, pools, number)) for each in groups]
 
     def _solutions(
         self, table: Table, group: Group, pools: Mapping[str, Sequence[Value]], number: int
     ) -> list[Row]:
-        found = solutions(self._connection, table, group, pools, number)
+        try:
+            with self._connection.transaction():
+                found = solutions(self._connection, table, group, pools, number)
+        except (psycopg.DataError, psycopg.errors.RaiseException):
+            # A rule that fails on some value instead of refusing it.
+            return unjudged(group, pools)
         if not found:
             raise UsageError(
                 f"No likely value of {', '.join(group.columns)} pleases"
@@ -258,26 +286,31 @@ class Filling:
             return _refusal(table, error)
         return None
 
-    def _try_without_triggers(
-        self, table: Table, choices: list[tuple[Group, list[Row]]], refusal: _Refusal
-    ) -> _Refusal | None:
-        """Insert past the table's triggers, foreign keys kept by choice; superusers only."""
-        row: Row = {}
-        for _, found in choices:
-            row.update(found[0])
+    def _try_without_triggers(self, table: Table, row: Row, refusal: _Refusal) -> _Refusal | None:
+        """Insert past the table's triggers, as its owner may; foreign keys are kept."""
+        connection = self._connection
+        modes: list[tuple[str, str]] = connection.execute(
+            TRIGGERS_THAT_FIRE, [table.oid]
+        ).fetchall()
         try:
-            with self._connection.transaction():
-                self._connection.execute("SET LOCAL session_replication_role = replica")
-                self._connection.execute(_insert_statement(table, row), list(row.values()))
-                self._connection.execute("SET LOCAL session_replication_role = origin")
+            with connection.transaction():
+                for name, _ in modes:
+                    connection.execute(_alter_trigger(table, TRIGGER_OFF, name))
+                connection.execute(_insert_statement(table, row), list(row.values()))
+                for name, mode in modes:
+                    connection.execute(_alter_trigger(table, TRIGGER_ON[mode], name))
         except psycopg.OperationalError:
             raise
-        except psycopg.errors.InsufficientPrivilege:
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
             return refusal
         except psycopg.Error as error:
             return _refusal(table, error)
         self.without_triggers.add(table.full_name)
         return None
+
+
+def _alter_trigger(table: Table, how: sql.SQL, name: str) -> sql.Composed:
+    return sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(table.place, how, sql.Identifier(name))
 
 
 def _insert_statement(table: Table, row: Row) -> sql.Composed:

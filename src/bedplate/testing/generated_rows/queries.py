@@ -1,4 +1,4 @@
-"""Every question put to pg_catalog; each takes the schemas' names as its one parameter."""
+"""Every question put to pg_catalog; mostly it takes the schemas' names as its one parameter."""
 
 from __future__ import annotations
 
@@ -127,4 +127,12 @@ SELECT t.oid, t.typname, t.typtype::text, t.typcategory::text, t.typbasetype, t.
 FROM used
 JOIN pg_catalog.pg_type t ON t.oid = used.oid
 LEFT JOIN pg_catalog.pg_range r ON t.oid IN (r.rngtypid, r.rngmultitypid)
+"""
+
+# Of one table, by its oid: foreign keys' own are not the table's to switch off.
+TRIGGERS_THAT_FIRE = """
+SELECT t.tgname::text, t.tgenabled::text
+FROM pg_catalog.pg_trigger t
+WHERE t.tgrelid = %s AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+ORDER BY t.tgname COLLATE "C"
 """

@@ -66,6 +66,11 @@ class Column:
     default: str | None
     by_server: bool
 
+    @property
+    def required(self) -> bool:
+        """Whether a row has to say it."""
+        return not self.nullable and self.default is None
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
