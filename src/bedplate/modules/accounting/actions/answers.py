@@ -1,0 +1,95 @@
+"""What verbs take and answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from bedplate.kernel.context import UserId
+from bedplate.modules.accounting.models import InvoiceStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An invoice to be drafted; without a price the customer's own of today is taken."""
+
+    user_id: UserId
+    total_miners: int
+    due_date: date
+    created_by: UserId
+    unit_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """Money allocated to an invoice; where that leaves it, and what it still asks for."""
+
+    payment_id: UUID
+    invoice_id: UUID
+    amount: Decimal
+    status: InvoiceStatus
+    balance: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refunded:
+    """Money given back; `replayed` when the key had given it back before."""
+
+    refund_id: UUID
+    invoice_id: UUID
+    amount: Decimal
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a statement; payments are negative. `balance` is that after it."""
+
+    at: datetime
+    kind: str
+    number: str
+    amount: Decimal
+    balance: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a customer owed, was billed and paid between two moments."""
+
+    user_id: UserId
+    opening: Decimal
+    entries: tuple[Entry, ...]
+    closing: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aged:
+    """What one customer owes, by how many days it is overdue."""
+
+    user_id: UserId
+    due: Decimal
+    current: Decimal
+    days_1_to_30: Decimal
+    days_31_to_60: Decimal
+    days_61_to_90: Decimal
+    days_over_90: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revenue:
+    """One month: what was billed, and what of it was paid and not given back."""
+
+    month: date
+    billed: Decimal
+    kept: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billed:
+    """What a recurring run did: invoices made, days that wait for a price, days without miners."""
+
+    made: tuple[UUID, ...]
+    no_price: int
+    no_miners: int

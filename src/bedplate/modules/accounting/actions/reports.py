@@ -1,0 +1,53 @@
+"""What accounting tells: statements, receivables, revenue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from bedplate.kernel.context import UserId
+from bedplate.kernel.handle import Handle
+from bedplate.modules.accounting.actions.answers import Aged, Entry, Revenue, Statement
+from bedplate.modules.accounting.repositories import AGED, REVENUE, STATEMENT
+
+
+async def customer_statement(
+    db: Handle, user_id: UserId, *, since: datetime, until: datetime
+) -> Statement:
+    """Return what a customer was billed, paid and got back from `since` to before `until`.
+
+    Amounts add up: opening balance, each entry, closing balance. One statement.
+    """
+    balance = opening = Decimal("0.00")
+    entries: list[Entry] = []
+    for at, kind, number, amount in await db.all(STATEMENT, user_id=user_id, until=until):
+        balance += amount
+        if at < since:
+            opening = balance
+            continue
+        entries.append(Entry(at=at, kind=kind, number=number, amount=amount, balance=balance))
+    return Statement(user_id=user_id, opening=opening, entries=tuple(entries), closing=balance)
+
+
+async def aged_receivables(db: Handle) -> tuple[Aged, ...]:
+    """Return what each customer owes, by how many days it is overdue today. One statement."""
+    return tuple(
+        Aged(
+            user_id=user_id,
+            due=due,
+            current=current,
+            days_1_to_30=to_30,
+            days_31_to_60=to_60,
+            days_61_to_90=to_90,
+            days_over_90=over,
+        )
+        for user_id, due, current, to_30, to_60, to_90, over in await db.all(AGED)
+    )
+
+
+async def revenue_by_month(db: Handle, year: int) -> tuple[Revenue, ...]:
+    """Return what was billed and kept in each month of a year, by the day of issue."""
+    return tuple(
+        Revenue(month=month, billed=billed, kept=kept)
+        for month, billed, kept in await db.all(REVENUE, year=year)
+    )

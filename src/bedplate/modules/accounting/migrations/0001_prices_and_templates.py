@@ -1,0 +1,237 @@
+"""What all invoices share, customers' prices, and the templates of monthly invoices."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0001_prices_and_templates"
+down_revision = None
+
+TABLES = {
+    "billing_settings": """
+CREATE TABLE accounting.billing_settings (
+    id VARCHAR DEFAULT 'singleton' NOT NULL,
+    time_zone VARCHAR DEFAULT 'UTC' NOT NULL,
+    reminder_days JSONB DEFAULT '[-3, 1, 7, 14]' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
+    CONSTRAINT pk_billing_settings PRIMARY KEY (id),
+    CONSTRAINT ck_billing_settings_singleton CHECK (id = 'singleton'),
+    CONSTRAINT ck_billing_settings_time_zone
+        CHECK (timestamp '2000-01-01' AT TIME ZONE time_zone IS NOT NULL)
+);
+COMMENT ON TABLE accounting.billing_settings IS 'What all invoices share.';
+COMMENT ON COLUMN accounting.billing_settings.id IS 'Always ''singleton''.';
+COMMENT ON COLUMN accounting.billing_settings.time_zone IS
+    'Where a billing day begins and ends, as in Europe/Reykjavik.';
+COMMENT ON COLUMN accounting.billing_settings.reminder_days IS
+    'Days from the due date on which customers are reminded.';
+COMMENT ON COLUMN accounting.billing_settings.created_at IS 'When the row was made.';
+COMMENT ON COLUMN accounting.billing_settings.updated_at IS 'When the row was last changed.';
+""",
+    "billed_customers": """
+CREATE TABLE accounting.billed_customers (
+    user_id {users_key} NOT NULL,
+    price_changes INTEGER DEFAULT '0' NOT NULL,
+    CONSTRAINT pk_billed_customers PRIMARY KEY (user_id),
+    CONSTRAINT fk_billed_customers_user_id_users FOREIGN KEY(user_id)
+        REFERENCES {users} ON DELETE RESTRICT
+);
+COMMENT ON TABLE accounting.billed_customers IS
+    'Customers, as far as changes wait for one another.';
+COMMENT ON COLUMN accounting.billed_customers.user_id IS 'The customer.';
+COMMENT ON COLUMN accounting.billed_customers.price_changes IS 'Counts the changes of its prices.';
+""",
+    "customer_pricing_config": """
+CREATE TABLE accounting.customer_pricing_config (
+    id UUID NOT NULL,
+    user_id {users_key} NOT NULL,
+    default_unit_price NUMERIC(10, 2) NOT NULL,
+    effective_from DATE NOT NULL,
+    effective_to DATE,
+    created_by {users_key} NOT NULL,
+    updated_by {users_key},
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
+    CONSTRAINT pk_customer_pricing_config PRIMARY KEY (id),
+    CONSTRAINT uq_customer_pricing_config_user_id_effective_from UNIQUE (user_id, effective_from),
+    CONSTRAINT ck_customer_pricing_config_effective_to CHECK (effective_to > effective_from),
+    CONSTRAINT ck_customer_pricing_config_default_unit_price
+        CHECK (default_unit_price BETWEEN 0.01 AND 99999999.99),
+    CONSTRAINT fk_customer_pricing_config_user_id_users FOREIGN KEY(user_id)
+        REFERENCES {users} ON DELETE RESTRICT,
+    CONSTRAINT fk_customer_pricing_config_created_by_users FOREIGN KEY(created_by)
+        REFERENCES {users} ON DELETE RESTRICT,
+    CONSTRAINT fk_customer_pricing_config_updated_by_users FOREIGN KEY(updated_by)
+        REFERENCES {users} ON DELETE RESTRICT
+);
+CREATE INDEX ix_customer_pricing_config_created_by
+    ON accounting.customer_pricing_config (created_by);
+CREATE INDEX ix_customer_pricing_config_effective_from
+    ON accounting.customer_pricing_config (effective_from);
+CREATE INDEX ix_customer_pricing_config_effective_to
+    ON accounting.customer_pricing_config (effective_to);
+CREATE INDEX ix_customer_pricing_config_updated_by
+    ON accounting.customer_pricing_config (updated_by);
+COMMENT ON TABLE accounting.customer_pricing_config IS 'Prices of customers over time.';
+COMMENT ON COLUMN accounting.customer_pricing_config.id IS 'Key (UUIDv7).';
+COMMENT ON COLUMN accounting.customer_pricing_config.user_id IS 'The customer.';
+COMMENT ON COLUMN accounting.customer_pricing_config.default_unit_price IS
+    'Price of one miner per month.';
+COMMENT ON COLUMN accounting.customer_pricing_config.effective_from IS
+    'The first day of the price.';
+COMMENT ON COLUMN accounting.customer_pricing_config.effective_to IS
+    'The first day it is over; NULL: open.';
+COMMENT ON COLUMN accounting.customer_pricing_config.created_by IS 'Who created it.';
+COMMENT ON COLUMN accounting.customer_pricing_config.updated_by IS 'Who changed it last.';
+COMMENT ON COLUMN accounting.customer_pricing_config.created_at IS 'When the row was made.';
+COMMENT ON COLUMN accounting.customer_pricing_config.updated_at IS 'When the row was last changed.';
+""",
+    "recurring_invoices": """
+CREATE TABLE accounting.recurring_invoices (
+    id UUID NOT NULL,
+    user_id {users_key} NOT NULL,
+    day_of_month INTEGER NOT NULL,
+    start_date DATE NOT NULL,
+    unit_price NUMERIC(10, 2),
+    end_date DATE,
+    is_active BOOLEAN DEFAULT true NOT NULL,
+    last_generated_date DATE,
+    last_day_of_month BOOLEAN DEFAULT false NOT NULL,
+    due_days INTEGER DEFAULT '14' NOT NULL,
+    bill_from DATE,
+    deleted_at TIMESTAMP WITH TIME ZONE,
+    created_by {users_key} NOT NULL,
+    updated_by {users_key},
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
+    CONSTRAINT pk_recurring_invoices PRIMARY KEY (id),
+    CONSTRAINT ck_recurring_invoices_day_of_month CHECK (day_of_month BETWEEN 1 AND 28),
+    CONSTRAINT ck_recurring_invoices_end_date CHECK (end_date >= start_date),
+    CONSTRAINT ck_recurring_invoices_unit_price CHECK (unit_price BETWEEN 0.01 AND 99999999.99),
+    CONSTRAINT ck_recurring_invoices_due_days CHECK (due_days BETWEEN 0 AND 365),
+    CONSTRAINT ck_recurring_invoices_deleted_at CHECK (deleted_at IS NULL OR NOT is_active),
+    CONSTRAINT fk_recurring_invoices_user_id_users FOREIGN KEY(user_id)
+        REFERENCES {users} ON DELETE RESTRICT,
+    CONSTRAINT fk_recurring_invoices_created_by_users FOREIGN KEY(created_by)
+        REFERENCES {users} ON DELETE RESTRICT,
+    CONSTRAINT fk_recurring_invoices_updated_by_users FOREIGN KEY(updated_by)
+        REFERENCES {users} ON DELETE RESTRICT
+);
+CREATE INDEX ix_recurring_invoices_created_by ON accounting.recurring_invoices (created_by);
+CREATE INDEX ix_recurring_invoices_day_of_month ON accounting.recurring_invoices (day_of_month);
+CREATE INDEX ix_recurring_invoices_is_active ON accounting.recurring_invoices (is_active);
+CREATE INDEX ix_recurring_invoices_start_date ON accounting.recurring_invoices (start_date);
+CREATE INDEX ix_recurring_invoices_updated_by ON accounting.recurring_invoices (updated_by);
+CREATE INDEX ix_recurring_invoices_user_id ON accounting.recurring_invoices (user_id);
+COMMENT ON TABLE accounting.recurring_invoices IS 'Templates of monthly invoices.';
+COMMENT ON COLUMN accounting.recurring_invoices.id IS 'Key (UUIDv7).';
+COMMENT ON COLUMN accounting.recurring_invoices.user_id IS 'The customer.';
+COMMENT ON COLUMN accounting.recurring_invoices.day_of_month IS 'The day that is billed, 1 to 28.';
+COMMENT ON COLUMN accounting.recurring_invoices.start_date IS 'No day before it is billed.';
+COMMENT ON COLUMN accounting.recurring_invoices.unit_price IS
+    'Price of one miner; NULL: the customer''s price.';
+COMMENT ON COLUMN accounting.recurring_invoices.end_date IS
+    'No day after it is billed; NULL: never ends.';
+COMMENT ON COLUMN accounting.recurring_invoices.is_active IS 'False while it is paused.';
+COMMENT ON COLUMN accounting.recurring_invoices.last_generated_date IS
+    'The last day that was billed.';
+COMMENT ON COLUMN accounting.recurring_invoices.last_day_of_month IS
+    'Bill the month''s last day instead of day_of_month. Ours.';
+COMMENT ON COLUMN accounting.recurring_invoices.due_days IS
+    'Days from issue to the due date. Ours.';
+COMMENT ON COLUMN accounting.recurring_invoices.bill_from IS
+    'After a pause: no day before it is billed. Ours.';
+COMMENT ON COLUMN accounting.recurring_invoices.deleted_at IS 'When it was ended for good. Ours.';
+COMMENT ON COLUMN accounting.recurring_invoices.created_by IS 'Who created it.';
+COMMENT ON COLUMN accounting.recurring_invoices.updated_by IS 'Who changed it last.';
+COMMENT ON COLUMN accounting.recurring_invoices.created_at IS 'When the row was made.';
+COMMENT ON COLUMN accounting.recurring_invoices.updated_at IS 'When the row was last changed.';
+""",
+}
+
+REFUSE = """
+CREATE FUNCTION accounting.refuse(p_table text, p_rule text, p_message text) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', p_message
+        USING ERRCODE = '23514', SCHEMA = 'accounting', TABLE = p_table, CONSTRAINT = p_rule;
+END $$;
+"""
+
+GUARDS = """
+CREATE FUNCTION accounting.guard_price() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND (NEW.id, NEW.user_id, NEW.default_unit_price, NEW.effective_from)
+        IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.default_unit_price, OLD.effective_from)
+    THEN
+        PERFORM accounting.refuse('customer_pricing_config', 'frozen',
+            'A price can only be given its end.');
+    END IF;
+    -- Changed, not only locked: at any isolation the second of two then sees the first, or fails.
+    INSERT INTO accounting.billed_customers AS c (user_id, price_changes) VALUES (NEW.user_id, 1)
+    ON CONFLICT (user_id) DO UPDATE SET price_changes = c.price_changes + 1;
+    IF EXISTS (
+        SELECT FROM accounting.customer_pricing_config p
+        WHERE p.user_id = NEW.user_id AND p.id <> NEW.id
+          AND daterange(p.effective_from, p.effective_to)
+              && daterange(NEW.effective_from, NEW.effective_to))
+    THEN
+        RAISE EXCEPTION 'Two prices of one customer would overlap.'
+            USING ERRCODE = '23P01', SCHEMA = 'accounting', TABLE = 'customer_pricing_config',
+                  CONSTRAINT = 'overlap';
+    END IF;
+    NEW.updated_at := bedplate.now();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_customer_pricing_config_guard
+    BEFORE INSERT OR UPDATE ON accounting.customer_pricing_config
+    FOR EACH ROW EXECUTE FUNCTION accounting.guard_price();
+
+CREATE FUNCTION accounting.guard_template() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF OLD.deleted_at IS NOT NULL THEN
+        PERFORM accounting.refuse('recurring_invoices', 'final', 'A template that ended stays so.');
+    END IF;
+    IF (NEW.id, NEW.user_id, NEW.start_date, NEW.created_by, NEW.created_at)
+        IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.start_date, OLD.created_by, OLD.created_at)
+       OR NEW.last_generated_date < OLD.last_generated_date
+       OR NEW.last_generated_date IS NULL AND OLD.last_generated_date IS NOT NULL
+    THEN
+        PERFORM accounting.refuse('recurring_invoices', 'frozen',
+            'Whose a template is and what it has billed is fixed.');
+    END IF;
+    NEW.updated_at := bedplate.now();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_recurring_invoices_guard BEFORE UPDATE ON accounting.recurring_invoices
+    FOR EACH ROW EXECUTE FUNCTION accounting.guard_template();
+"""
+FUNCTIONS = ("guard_template()", "guard_price()", "refuse(text, text, text)")
+
+
+def upgrade() -> None:
+    """Create the tables and what guards them."""
+    run = lines.current().execute
+    for text in TABLES.values():
+        run(lines.with_users(text))
+    run(REFUSE)
+    run(lines.with_users(GUARDS))
+    lines.grant("billing_settings", privileges=("SELECT", "INSERT", "UPDATE"))
+    lines.grant("billed_customers", privileges=("SELECT",))
+    lines.grant(
+        "customer_pricing_config", "recurring_invoices", privileges=("SELECT", "INSERT", "UPDATE")
+    )
+    for table in ("customer_pricing_config", "recurring_invoices"):
+        lines.guard(table, "user_id", privileges=("SELECT",))
+
+
+def downgrade() -> None:
+    """Drop what upgrade() made."""
+    run = lines.current().execute
+    for table in reversed(TABLES):
+        run(f"DROP TABLE accounting.{table}")
+    for signature in FUNCTIONS:
+        run(f"DROP FUNCTION accounting.{signature}")

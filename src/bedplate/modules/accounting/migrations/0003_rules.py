@@ -1,0 +1,341 @@
+"""The rules of invoices and payments, so that raw SQL cannot break them either."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+from bedplate.kernel.footprint import Footprint
+
+revision = "0003_rules"
+down_revision = "0002_invoices"
+
+touches = Footprint(
+    behaviour=[
+        f"accounting.{table}"
+        for table in (
+            "invoices",
+            "invoice_payments",
+            "invoice_refunds",
+            "invoice_documents",
+            "invoice_notifications",
+        )
+    ]
+)
+
+BILLING_DAY = """
+CREATE FUNCTION accounting.billing_day(p_at timestamptz) RETURNS date
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    RETURN (p_at AT TIME ZONE coalesce(
+        (SELECT s.time_zone FROM accounting.billing_settings s), 'UTC'))::date;
+COMMENT ON FUNCTION accounting.billing_day(timestamptz) IS
+    'The day of a moment, in the time zone in which is billed (UTC unless set).';
+"""
+
+INVOICES = """
+CREATE FUNCTION accounting.may_become(
+    p_old accounting.invoice_status, p_new accounting.invoice_status
+) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (p_old::text, p_new::text) IN (
+        ('DRAFT', 'ISSUED'), ('DRAFT', 'CANCELLED'),
+        ('ISSUED', 'OVERDUE'), ('ISSUED', 'PAID'), ('ISSUED', 'CANCELLED'),
+        ('OVERDUE', 'PAID'), ('OVERDUE', 'ISSUED'), ('OVERDUE', 'CANCELLED'),
+        ('PAID', 'ISSUED'), ('PAID', 'OVERDUE'), ('PAID', 'REFUNDED'));
+
+CREATE FUNCTION accounting.number_of(p_day date, p_serial bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN to_char(p_day, 'YYYYMMDD')
+        || lpad(p_serial::text, greatest(2, length(p_serial::text)), '0');
+
+CREATE FUNCTION accounting.require_given(p_number text) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_last bigint;
+BEGIN
+    SELECT s.last_number INTO v_last FROM bedplate.number_series s
+    WHERE s.series = 'accounting.invoices' AND s.period = left(p_number, 8);
+    -- Every number up to the last is taken but for those a batch has just set aside for itself.
+    IF p_number !~ '^[0-9]{10,}$' OR v_last IS NULL OR substr(p_number, 9)::bigint > v_last THEN
+        PERFORM accounting.refuse('invoices', 'number', 'Numbers are given by the database.');
+    END IF;
+END $$;
+
+CREATE FUNCTION accounting.guard_invoice() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_at timestamptz := bedplate.clock();
+    v_day date;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.status <> 'DRAFT' THEN
+            PERFORM accounting.refuse('invoices', 'draft_only', 'Only a draft can be deleted.');
+        END IF;
+        RETURN OLD;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.status <> 'DRAFT' OR NEW.paid_amount <> 0 OR NEW.refunded_amount <> 0 THEN
+            PERFORM accounting.refuse('invoices', 'transition', 'An invoice begins as a draft.');
+        END IF;
+        NEW.invoice_number := 'DRAFT-' || NEW.id;
+        NEW.issued_date := NULL;
+        NEW.paid_date := NULL;
+        RETURN NEW;
+    END IF;
+    IF OLD.status IN ('CANCELLED', 'REFUNDED') THEN
+        PERFORM accounting.refuse('invoices', 'final', 'A ' || lower(OLD.status::text)
+            || ' invoice never changes.');
+    END IF;
+    IF (NEW.id, NEW.created_by, NEW.created_at, NEW.invoice_generated_date)
+        IS DISTINCT FROM (OLD.id, OLD.created_by, OLD.created_at, OLD.invoice_generated_date)
+       OR (NEW.recurring_invoice_id, NEW.billing_date)
+        IS DISTINCT FROM (OLD.recurring_invoice_id, OLD.billing_date)
+       OR OLD.status <> 'DRAFT'
+          AND (NEW.user_id, NEW.total_miners, NEW.unit_price, NEW.invoice_number, NEW.issued_date)
+        IS DISTINCT FROM
+              (OLD.user_id, OLD.total_miners, OLD.unit_price, OLD.invoice_number, OLD.issued_date)
+    THEN
+        PERFORM accounting.refuse('invoices', 'frozen', 'What an invoice bills is fixed.');
+    END IF;
+    IF NEW.status <> OLD.status THEN
+        IF NOT accounting.may_become(OLD.status, NEW.status) THEN
+            PERFORM accounting.refuse('invoices', 'transition',
+                'An invoice does not go from ' || OLD.status || ' to ' || NEW.status || '.');
+        END IF;
+        v_day := accounting.billing_day(v_at);
+        IF NEW.status = 'ISSUED' AND OLD.status = 'DRAFT' THEN
+            NEW.issued_date := v_at;
+            IF NEW.invoice_number = OLD.invoice_number THEN
+                NEW.invoice_number := accounting.number_of(v_day, bedplate.next_numbers(
+                    'accounting.invoices', to_char(v_day, 'YYYYMMDD'), 1));
+            ELSE
+                PERFORM accounting.require_given(NEW.invoice_number);
+            END IF;
+        ELSIF NEW.status = 'OVERDUE' AND NEW.due_date >= v_day
+           OR NEW.status = 'ISSUED' AND NEW.due_date < v_day
+        THEN
+            PERFORM accounting.refuse('invoices', 'due',
+                'An invoice is overdue from the day after its due date.');
+        END IF;
+        IF OLD.status = 'PAID' AND NEW.status <> 'REFUNDED' THEN
+            NEW.paid_date := NULL;
+        END IF;
+    ELSIF NEW.paid_date IS DISTINCT FROM OLD.paid_date
+       OR OLD.status = 'DRAFT' AND NEW.invoice_number <> OLD.invoice_number
+       OR OLD.status = 'DRAFT' AND NEW.issued_date IS NOT NULL
+    THEN
+        PERFORM accounting.refuse('invoices', 'frozen', 'Number and dates come with the status.');
+    END IF;
+    IF NEW.paid_amount <> OLD.paid_amount AND NEW.paid_amount <> (
+        SELECT coalesce(sum(p.amount_paid), 0) FROM accounting.invoice_payments p
+        WHERE p.invoice_id = NEW.id)
+       OR NEW.refunded_amount <> OLD.refunded_amount AND NEW.refunded_amount <> (
+        SELECT coalesce(sum(r.amount), 0) FROM accounting.invoice_refunds r
+        WHERE r.invoice_id = NEW.id)
+    THEN
+        PERFORM accounting.refuse('invoices', 'sums', 'Paid and refunded are sums of their rows.');
+    END IF;
+    NEW.updated_at := bedplate.now();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_invoices_guard BEFORE INSERT OR UPDATE OR DELETE ON accounting.invoices
+    FOR EACH ROW EXECUTE FUNCTION accounting.guard_invoice();
+"""
+
+PAYMENTS = """
+CREATE FUNCTION accounting.allocate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_invoice record;
+    v_paid record;
+    v_allocated numeric;
+BEGIN
+    SELECT i.status, i.total_amount, i.paid_amount, i.user_id INTO v_invoice
+    FROM accounting.invoices i WHERE i.id = NEW.invoice_id FOR NO KEY UPDATE;
+    IF v_invoice.status IS NULL THEN
+        RETURN NEW;  -- The foreign key says it better.
+    END IF;
+    IF v_invoice.status NOT IN ('ISSUED', 'OVERDUE') THEN
+        PERFORM accounting.refuse('invoice_payments', 'payable',
+            'A ' || lower(v_invoice.status::text) || ' invoice takes no payment.');
+    END IF;
+    IF v_invoice.paid_amount + NEW.amount_paid > v_invoice.total_amount THEN
+        PERFORM accounting.refuse('invoice_payments', 'over_invoice',
+            'More would be paid than the invoice asks for.');
+    END IF;
+    -- The host's row is not ours to lock: whoever allocates a payment changes this one instead.
+    INSERT INTO accounting.allocated_payments AS a (cost_payment_id, amount_allocated)
+    VALUES (NEW.cost_payment_id, NEW.amount_paid)
+    ON CONFLICT (cost_payment_id)
+        DO UPDATE SET amount_allocated = a.amount_allocated + NEW.amount_paid
+    RETURNING a.amount_allocated INTO v_allocated;
+    SELECT c.{cost_payments.user_id} AS payer, c.{cost_payments.amount} AS amount INTO v_paid
+    FROM {cost_payments_table} c WHERE c.{cost_payments_id} = NEW.cost_payment_id;
+    IF v_paid.payer IS DISTINCT FROM v_invoice.user_id THEN
+        PERFORM accounting.refuse('invoice_payments', 'payer',
+            'The payment came from another customer.');
+    END IF;
+    IF v_allocated > v_paid.amount THEN
+        PERFORM accounting.refuse('invoice_payments', 'over_payment',
+            'More would be allocated than was paid.');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_invoice_payments_allocate BEFORE INSERT ON accounting.invoice_payments
+    FOR EACH ROW EXECUTE FUNCTION accounting.allocate();
+
+CREATE FUNCTION accounting.settle_payment() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        UPDATE accounting.invoices i
+        SET paid_amount = i.paid_amount + NEW.amount_paid,
+            status = CASE WHEN i.paid_amount + NEW.amount_paid = i.total_amount
+                          THEN 'PAID' ELSE i.status END,
+            paid_date = CASE WHEN i.paid_amount + NEW.amount_paid = i.total_amount
+                             THEN NEW.paid_date END
+        WHERE i.id = NEW.invoice_id;
+        RETURN NULL;
+    END IF;
+    UPDATE accounting.allocated_payments a
+    SET amount_allocated = a.amount_allocated - OLD.amount_paid
+    WHERE a.cost_payment_id = OLD.cost_payment_id;
+    UPDATE accounting.invoices i
+    SET paid_amount = i.paid_amount - OLD.amount_paid,
+        status = CASE WHEN i.status <> 'PAID' THEN i.status
+                      WHEN i.due_date < accounting.billing_day(bedplate.clock()) THEN 'OVERDUE'
+                      ELSE 'ISSUED' END::accounting.invoice_status,
+        paid_date = NULL
+    WHERE i.id = OLD.invoice_id AND i.status <> 'DRAFT';
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tr_invoice_payments_settle AFTER INSERT OR DELETE ON accounting.invoice_payments
+    FOR EACH ROW EXECUTE FUNCTION accounting.settle_payment();
+
+CREATE FUNCTION accounting.refund() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_invoice record;
+BEGIN
+    SELECT i.status, i.paid_amount, i.refunded_amount INTO v_invoice
+    FROM accounting.invoices i WHERE i.id = NEW.invoice_id FOR NO KEY UPDATE;
+    IF v_invoice.status <> 'PAID' THEN
+        PERFORM accounting.refuse('invoice_refunds', 'refundable',
+            'Only a paid invoice is refunded.');
+    END IF;
+    IF v_invoice.refunded_amount + NEW.amount > v_invoice.paid_amount THEN
+        PERFORM accounting.refuse('invoice_refunds', 'over_refund',
+            'More would be given back than was paid.');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_invoice_refunds_refund BEFORE INSERT ON accounting.invoice_refunds
+    FOR EACH ROW EXECUTE FUNCTION accounting.refund();
+
+CREATE FUNCTION accounting.settle_refund() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE accounting.invoices i
+    SET refunded_amount = i.refunded_amount + NEW.amount,
+        status = CASE WHEN i.refunded_amount + NEW.amount = i.total_amount
+                      THEN 'REFUNDED' ELSE i.status END
+    WHERE i.id = NEW.invoice_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tr_invoice_refunds_settle AFTER INSERT ON accounting.invoice_refunds
+    FOR EACH ROW EXECUTE FUNCTION accounting.settle_refund();
+"""
+
+MESSAGES = """
+CREATE FUNCTION accounting.guard_notification() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status <> OLD.status AND (OLD.status::text, NEW.status::text) NOT IN (
+        ('PENDING', 'SENT'), ('PENDING', 'FAILED'), ('PENDING', 'UNSUBSCRIBED'),
+        ('FAILED', 'PENDING'), ('FAILED', 'SENT'), ('FAILED', 'UNSUBSCRIBED'),
+        ('SENT', 'BOUNCED'), ('SENT', 'UNSUBSCRIBED'))
+    THEN
+        PERFORM accounting.refuse('invoice_notifications', 'transition',
+            'A message does not go from ' || OLD.status || ' to ' || NEW.status || '.');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_invoice_notifications_guard BEFORE UPDATE ON accounting.invoice_notifications
+    FOR EACH ROW EXECUTE FUNCTION accounting.guard_notification();
+
+CREATE FUNCTION accounting.guard_document() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF (NEW.invoice_id, NEW.content, NEW.content_sha256, NEW.created_at)
+        IS DISTINCT FROM (OLD.invoice_id, OLD.content, OLD.content_sha256, OLD.created_at)
+       OR OLD.pdf IS NOT NULL
+    THEN
+        PERFORM accounting.refuse('invoice_documents', 'frozen', 'A document is made once.');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tr_invoice_documents_guard BEFORE UPDATE ON accounting.invoice_documents
+    FOR EACH ROW EXECUTE FUNCTION accounting.guard_document();
+
+CREATE FUNCTION accounting.fix_document() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_content jsonb;
+BEGIN
+    SELECT jsonb_build_object(
+        'invoice_number', NEW.invoice_number,
+        'issued_on', accounting.billing_day(NEW.issued_date),
+        'due_on', NEW.due_date,
+        'billed_on', NEW.billing_date,
+        'customer', jsonb_build_object(
+            'id', NEW.user_id::text, 'name', u.{users.name?}, 'email', u.{users.email?}),
+        'miners', NEW.total_miners,
+        'unit_price', NEW.unit_price::text,
+        'total', (NEW.total_miners * NEW.unit_price)::numeric(12, 2)::text)
+    INTO v_content FROM {users_table} u WHERE u.{users_id} = NEW.user_id;
+    INSERT INTO accounting.invoice_documents (invoice_id, content, content_sha256)
+    VALUES (NEW.id, v_content, sha256(convert_to(v_content::text, 'UTF8')));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tr_invoices_document AFTER UPDATE OF status ON accounting.invoices
+    FOR EACH ROW WHEN (OLD.status = 'DRAFT' AND NEW.status = 'ISSUED')
+    EXECUTE FUNCTION accounting.fix_document();
+"""
+
+TRIGGERS = {
+    "invoice_documents": ("guard",),
+    "invoice_notifications": ("guard",),
+    "invoice_refunds": ("settle", "refund"),
+    "invoice_payments": ("settle", "allocate"),
+    "invoices": ("document", "guard"),
+}
+FUNCTIONS = (
+    "fix_document()",
+    "guard_document()",
+    "guard_notification()",
+    "settle_refund()",
+    "refund()",
+    "settle_payment()",
+    "allocate()",
+    "guard_invoice()",
+    "require_given(text)",
+    "number_of(date, bigint)",
+    "may_become(accounting.invoice_status, accounting.invoice_status)",
+    "billing_day(timestamptz)",
+)
+
+
+def upgrade() -> None:
+    """Create the functions and their triggers."""
+    run = lines.current().execute
+    for text in (BILLING_DAY, INVOICES, PAYMENTS, MESSAGES):
+        run(lines.with_users(text))
+    lines.executable("billing_day(timestamptz)")
+
+
+def downgrade() -> None:
+    """Drop what upgrade() made."""
+    run = lines.current().execute
+    for table, names in TRIGGERS.items():
+        for name in names:
+            run(f"DROP TRIGGER tr_{table}_{name} ON accounting.{table}")
+    for signature in FUNCTIONS:
+        run(f"DROP FUNCTION accounting.{signature}")

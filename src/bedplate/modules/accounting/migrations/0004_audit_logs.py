@@ -1,0 +1,198 @@
+"""The audit log, written by the database itself: whoever changes a row, the action is noted."""
+
+from __future__ import annotations
+
+from bedplate.kernel import audit, lines
+from bedplate.kernel.footprint import Footprint
+
+revision = "0004_audit_logs"
+down_revision = "0003_rules"
+
+AUDITED = (
+    "invoices",
+    "invoice_payments",
+    "invoice_refunds",
+    "recurring_invoices",
+    "customer_pricing_config",
+)
+touches = Footprint(behaviour=[f"accounting.{table}" for table in AUDITED])
+
+ACTIONS = (
+    "INVOICE_CREATED",
+    "INVOICE_UPDATED",
+    "INVOICE_ISSUED",
+    "INVOICE_SENT_TO_CUSTOMER",
+    "INVOICE_CANCELLED",
+    "PAYMENT_ADDED",
+    "PAYMENT_REMOVED",
+    "PAYMENT_REFUNDED",
+    "RECURRING_INVOICE_CREATED",
+    "RECURRING_INVOICE_UPDATED",
+    "RECURRING_INVOICE_DELETED",
+    "RECURRING_INVOICE_PAUSED",
+    "RECURRING_INVOICE_RESUMED",
+    "PRICING_CONFIG_CREATED",
+    "PRICING_CONFIG_UPDATED",
+    "PRICING_CONFIG_ARCHIVED",
+    "EMAIL_SENT",
+    "EMAIL_FAILED",
+    "EMAIL_RETRY",
+)
+
+CHANGES = """
+CREATE FUNCTION accounting.changes(p_before jsonb, p_after jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    RETURN (SELECT jsonb_build_object(
+                'before', jsonb_object_agg(c.key, p_before -> c.key),
+                'after', jsonb_object_agg(c.key, c.value))
+            FROM jsonb_each(p_after) AS c (key, value)
+            WHERE p_before -> c.key IS DISTINCT FROM c.value AND c.key <> 'updated_at');
+"""
+
+# {event} {table} {name} {rows} {action} {entity} {description} {changes}: one trigger per event,
+# because only one event may have tables of what it changed; one entry per row, in one statement.
+LOG = """
+CREATE FUNCTION accounting.log_{table}_{event}() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO accounting.audit_logs (action, entity_type, entity_id, changes, description)
+    SELECT ({action})::accounting.audit_action, '{entity}', {id}::text, {changes}, {description}
+    FROM {rows};
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tr_{table}_log_{event} AFTER {event} ON accounting.{table}
+    REFERENCING {referencing} FOR EACH STATEMENT
+    EXECUTE FUNCTION accounting.log_{table}_{event}();
+"""
+FRESH = ("NEW TABLE AS fresh", "fresh n", "jsonb_build_object('after', to_jsonb(n))")
+GONE = ("OLD TABLE AS gone", "gone n", "jsonb_build_object('before', to_jsonb(n))")
+BOTH = (
+    "OLD TABLE AS was NEW TABLE AS became",
+    "was o JOIN became n ON n.id = o.id WHERE to_jsonb(o) - 'updated_at'"
+    " <> to_jsonb(n) - 'updated_at'",
+    "accounting.changes(to_jsonb(o), to_jsonb(n))",
+)
+INVOICE_UPDATE = """CASE
+        WHEN o.status = 'DRAFT' AND n.status = 'ISSUED' THEN 'INVOICE_ISSUED'
+        WHEN o.status <> n.status AND n.status = 'CANCELLED' THEN 'INVOICE_CANCELLED'
+        ELSE 'INVOICE_UPDATED' END"""
+INVOICE_SAID = """CASE
+        WHEN o.status <> n.status
+        THEN 'Invoice ' || n.invoice_number || ' went from ' || o.status || ' to ' || n.status
+        ELSE 'Invoice ' || n.invoice_number || ' changed' END"""
+TEMPLATE_UPDATE = """CASE
+        WHEN o.deleted_at IS NULL AND n.deleted_at IS NOT NULL THEN 'RECURRING_INVOICE_DELETED'
+        WHEN o.is_active AND NOT n.is_active THEN 'RECURRING_INVOICE_PAUSED'
+        WHEN NOT o.is_active AND n.is_active THEN 'RECURRING_INVOICE_RESUMED'
+        ELSE 'RECURRING_INVOICE_UPDATED' END"""
+PRICE_UPDATE = """CASE
+        WHEN o.effective_to IS NULL AND n.effective_to IS NOT NULL THEN 'PRICING_CONFIG_ARCHIVED'
+        ELSE 'PRICING_CONFIG_UPDATED' END"""
+
+# table, event, rows, action, entity, id, description
+LOGS = (
+    ("invoices", "INSERT", FRESH, "'INVOICE_CREATED'", "Invoice", "n.id", "'Invoice drafted'"),
+    ("invoices", "UPDATE", BOTH, INVOICE_UPDATE, "Invoice", "n.id", INVOICE_SAID),
+    ("invoices", "DELETE", GONE, "'INVOICE_CANCELLED'", "Invoice", "n.id", "'Draft deleted'"),
+    (
+        "invoice_payments",
+        "INSERT",
+        FRESH,
+        "'PAYMENT_ADDED'",
+        "Invoice",
+        "n.invoice_id",
+        "n.amount_paid || ' paid'",
+    ),
+    (
+        "invoice_payments",
+        "DELETE",
+        GONE,
+        "'PAYMENT_REMOVED'",
+        "Invoice",
+        "n.invoice_id",
+        "n.amount_paid || ' no longer allocated'",
+    ),
+    (
+        "invoice_refunds",
+        "INSERT",
+        FRESH,
+        "'PAYMENT_REFUNDED'",
+        "Invoice",
+        "n.invoice_id",
+        "n.amount || ' given back'",
+    ),
+    (
+        "recurring_invoices",
+        "INSERT",
+        FRESH,
+        "'RECURRING_INVOICE_CREATED'",
+        "RecurringInvoice",
+        "n.id",
+        "'Template made'",
+    ),
+    (
+        "recurring_invoices",
+        "UPDATE",
+        BOTH,
+        TEMPLATE_UPDATE,
+        "RecurringInvoice",
+        "n.id",
+        "'Template changed'",
+    ),
+    (
+        "customer_pricing_config",
+        "INSERT",
+        FRESH,
+        "'PRICING_CONFIG_CREATED'",
+        "CustomerPricingConfig",
+        "n.id",
+        "'Price ' || n.default_unit_price || ' from ' || n.effective_from",
+    ),
+    (
+        "customer_pricing_config",
+        "UPDATE",
+        BOTH,
+        PRICE_UPDATE,
+        "CustomerPricingConfig",
+        "n.id",
+        "'Price ' || n.default_unit_price || ' until ' || coalesce(n.effective_to::text, 'ever')",
+    ),
+)
+
+
+def upgrade() -> None:
+    """Create the log and the triggers that write it; no audited table can be truncated."""
+    audit.create_log(ACTIONS)
+    run = lines.current().execute
+    run(CHANGES)
+    for table, event, (referencing, rows, changes), action, entity, id_, said in LOGS:
+        run(
+            LOG.format(
+                table=table,
+                event=event,
+                referencing=referencing,
+                rows=rows,
+                changes=changes,
+                action=action,
+                entity=entity,
+                id=id_,
+                description=said,
+            )
+        )
+    for table in AUDITED:
+        run(
+            f"CREATE TRIGGER tr_{table}_no_truncate BEFORE TRUNCATE ON accounting.{table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION bedplate.refuse_change()"
+        )
+
+
+def downgrade() -> None:
+    """Drop what upgrade() made."""
+    run = lines.current().execute
+    for table in AUDITED:
+        run(f"DROP TRIGGER tr_{table}_no_truncate ON accounting.{table}")
+    for table, event, *_ in LOGS:
+        run(f"DROP TRIGGER tr_{table}_log_{event} ON accounting.{table}")
+        run(f"DROP FUNCTION accounting.log_{table}_{event}()")
+    run("DROP FUNCTION accounting.changes(jsonb, jsonb)")
+    audit.drop_log()

@@ -1,0 +1,261 @@
+"""Verbs over many rows at once: issuing, the recurring run, the overdue run, a customer's price."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0005_runs"
+down_revision = "0004_audit_logs"
+
+ISSUE = """
+CREATE FUNCTION accounting.issue_many(p_ids uuid[])
+    RETURNS TABLE (invoice_id uuid, invoice_number text)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_day text := to_char(accounting.billing_day(bedplate.clock()), 'YYYYMMDD');
+    v_drafts uuid[];
+    v_first bigint;
+BEGIN
+    -- In one order, so that two batches never wait for each other in a circle.
+    PERFORM FROM accounting.invoices i WHERE i.id = ANY (p_ids) ORDER BY i.id FOR NO KEY UPDATE;
+    SELECT array_agg(i.id ORDER BY w.place) INTO v_drafts
+    FROM unnest(p_ids) WITH ORDINALITY AS w (id, place) JOIN accounting.invoices i ON i.id = w.id
+    WHERE i.status = 'DRAFT';
+    IF v_drafts IS NULL THEN
+        RETURN;
+    END IF;
+    -- Taken last: the counter is what all who issue wait for.
+    v_first := bedplate.next_numbers('accounting.invoices', v_day, cardinality(v_drafts));
+    RETURN QUERY
+        UPDATE accounting.invoices i
+        SET status = 'ISSUED',
+            invoice_number = accounting.number_of(to_date(v_day, 'YYYYMMDD'), v_first + d.place - 1)
+        FROM unnest(v_drafts) WITH ORDINALITY AS d (id, place)
+        WHERE i.id = d.id
+        RETURNING i.id, i.invoice_number::text;
+END $$;
+COMMENT ON FUNCTION accounting.issue_many(uuid[]) IS
+    'Issue drafts in the given order, numbers without gaps; what is no draft is left.';
+"""
+
+RECURRING = """
+CREATE FUNCTION accounting.billing_dates(
+    p_template accounting.recurring_invoices, p_through date
+) RETURNS SETOF date
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT d.day
+        FROM (SELECT greatest((p_template).start_date, (p_template).bill_from,
+                              (p_template).last_generated_date + 1) AS first,
+                     least(p_through, (p_template).end_date) AS last) AS w
+        CROSS JOIN LATERAL generate_series(date_trunc('month', w.first::timestamp),
+                                           w.last::timestamp, interval '1 month') AS m (month)
+        CROSS JOIN LATERAL (SELECT CASE
+            WHEN (p_template).last_day_of_month THEN (m.month + interval '1 month - 1 day')::date
+            ELSE m.month::date + (p_template).day_of_month - 1 END AS day) AS d
+        WHERE d.day BETWEEN w.first AND w.last
+        ORDER BY d.day;
+    END;
+
+CREATE FUNCTION accounting.run_recurring(p_through date, p_limit int, p_issue boolean)
+    RETURNS TABLE (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_today date := accounting.billing_day(bedplate.clock());
+    v_rows accounting.billed[];
+    v_ids uuid[];
+BEGIN
+    IF p_through > v_today THEN
+        PERFORM accounting.refuse('recurring_invoices', 'future',
+            'No day is billed before it comes.');
+    END IF;
+    WITH template AS MATERIALIZED (
+        SELECT r FROM accounting.recurring_invoices r
+        WHERE r.is_active AND r.deleted_at IS NULL AND r.start_date <= p_through
+          AND EXISTS (SELECT FROM accounting.billing_dates(r, p_through))
+        ORDER BY r.id LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    ), due AS (
+        SELECT t.r, d.day,
+               coalesce((t.r).unit_price, (
+                   SELECT p.default_unit_price FROM accounting.customer_pricing_config p
+                   WHERE p.user_id = (t.r).user_id AND p.effective_from <= d.day
+                     AND (p.effective_to IS NULL OR p.effective_to > d.day))) AS price,
+               (SELECT count(*) FROM {miners_table} m
+                WHERE m.{miners.user_id} = (t.r).user_id {in_service})::int AS miners
+        FROM template t CROSS JOIN LATERAL accounting.billing_dates(t.r, p_through) AS d (day)
+    ), told AS (
+        -- A day without a price stops its template there, so that it is billed in order later on.
+        SELECT d.*, CASE
+            WHEN bool_or(d.price IS NULL) OVER (PARTITION BY (d.r).id ORDER BY d.day)
+            THEN 'NO_PRICE' WHEN d.miners = 0 THEN 'NO_MINERS' ELSE 'MADE' END AS outcome
+        FROM due d
+    ), made AS (
+        INSERT INTO accounting.invoices (
+            id, user_id, total_miners, unit_price, due_date, created_by,
+            recurring_invoice_id, billing_date)
+        SELECT bedplate.uuid7(), (t.r).user_id, t.miners, t.price, v_today + (t.r).due_days,
+               (t.r).created_by, (t.r).id, t.day
+        FROM told t WHERE t.outcome = 'MADE'
+        ORDER BY t.day, (t.r).id
+        ON CONFLICT ON CONSTRAINT uq_invoices_recurring_invoice_id_billing_date DO NOTHING
+        RETURNING invoices.id, invoices.recurring_invoice_id, invoices.billing_date
+    ), moved AS (
+        UPDATE accounting.recurring_invoices r SET last_generated_date = l.day
+        FROM (SELECT (t.r).id, max(t.day) AS day FROM told t
+              WHERE t.outcome <> 'NO_PRICE' GROUP BY (t.r).id) l
+        WHERE r.id = l.id
+    )
+    SELECT array_agg(ROW((t.r).id, t.day, t.outcome, m.id)::accounting.billed
+                     ORDER BY t.day, (t.r).id),
+           array_agg(m.id ORDER BY t.day, (t.r).id) FILTER (WHERE m.id IS NOT NULL)
+    INTO v_rows, v_ids
+    FROM told t LEFT JOIN made m ON m.recurring_invoice_id = (t.r).id AND m.billing_date = t.day;
+    IF p_issue AND v_ids IS NOT NULL THEN
+        PERFORM accounting.issue_many(v_ids);
+    END IF;
+    RETURN QUERY SELECT * FROM unnest(v_rows);
+END $$;
+COMMENT ON FUNCTION accounting.run_recurring(date, int, boolean) IS
+    'Bill every day that is due of at most so many templates; what others work on is left to them.';
+"""
+
+OVERDUE = """
+CREATE FUNCTION accounting.run_overdue(p_limit int) RETURNS SETOF uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        UPDATE accounting.invoices i SET status = 'OVERDUE'
+        WHERE i.id IN (
+            SELECT o.id FROM accounting.invoices o
+            WHERE o.status = 'ISSUED' AND o.due_date < accounting.billing_day(bedplate.clock())
+            ORDER BY o.due_date, o.id LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING i.id;
+END $$;
+COMMENT ON FUNCTION accounting.run_overdue(int) IS
+    'Mark at most so many issued invoices overdue whose due date is past.';
+"""
+
+PRICE = """
+CREATE FUNCTION accounting.set_price(
+    p_id uuid, p_user_id {users_key}, p_price numeric, p_from date, p_by {users_key}
+) RETURNS SETOF accounting.customer_pricing_config
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_to date;
+BEGIN
+    INSERT INTO accounting.billed_customers AS c (user_id, price_changes) VALUES (p_user_id, 1)
+    ON CONFLICT (user_id) DO UPDATE SET price_changes = c.price_changes + 1;
+    UPDATE accounting.customer_pricing_config p SET effective_to = p_from, updated_by = p_by
+    WHERE p.user_id = p_user_id AND p.effective_from < p_from
+      AND (p.effective_to IS NULL OR p.effective_to > p_from);
+    SELECT min(p.effective_from) INTO v_to FROM accounting.customer_pricing_config p
+    WHERE p.user_id = p_user_id AND p.effective_from > p_from;
+    RETURN QUERY
+        INSERT INTO accounting.customer_pricing_config AS n
+            (id, user_id, default_unit_price, effective_from, effective_to, created_by)
+        VALUES (p_id, p_user_id, p_price, p_from, v_to, p_by)
+        RETURNING n.*;
+END $$;
+COMMENT ON FUNCTION accounting.set_price(uuid, {users_key}, numeric, date, {users_key}) IS
+    'Give a customer a price from a day on; the price before it ends there.';
+"""
+
+PAY = """
+CREATE FUNCTION accounting.pay(
+    p_id uuid, p_invoice_id uuid, p_cost_payment_id {cost_payments_key}, p_amount numeric,
+    p_paid_date timestamptz
+) RETURNS TABLE (
+    payment_id uuid, amount numeric, status accounting.invoice_status, balance numeric
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_amount numeric := p_amount;
+BEGIN
+    IF p_amount IS NULL THEN
+        -- What fits is known only once both stand still: the invoice first, as every payment does.
+        SELECT i.total_amount - i.paid_amount INTO v_amount
+        FROM accounting.invoices i WHERE i.id = p_invoice_id FOR NO KEY UPDATE;
+        INSERT INTO accounting.allocated_payments AS a (cost_payment_id, amount_allocated)
+        VALUES (p_cost_payment_id, 0)
+        ON CONFLICT (cost_payment_id) DO UPDATE SET amount_allocated = a.amount_allocated;
+        SELECT least(v_amount, c.{cost_payments.amount} - a.amount_allocated) INTO v_amount
+        FROM accounting.allocated_payments a
+        JOIN {cost_payments_table} c ON c.{cost_payments_id} = a.cost_payment_id
+        WHERE a.cost_payment_id = p_cost_payment_id;
+        IF v_amount <= 0 THEN
+            RETURN;
+        END IF;
+    END IF;
+    INSERT INTO accounting.invoice_payments
+        (id, invoice_id, cost_payment_id, amount_paid, paid_date)
+    VALUES (p_id, p_invoice_id, p_cost_payment_id, v_amount, coalesce(p_paid_date, bedplate.now()));
+    RETURN QUERY
+        SELECT p_id, v_amount, i.status, i.total_amount - i.paid_amount
+        FROM accounting.invoices i WHERE i.id = p_invoice_id;
+END $$;
+COMMENT ON FUNCTION accounting.pay(uuid, uuid, {cost_payments_key}, numeric, timestamptz) IS
+    'Allocate a payment to an invoice; without an amount, as much of it as fits.';
+
+CREATE FUNCTION accounting.give_back(
+    p_id uuid, p_invoice_id uuid, p_key text, p_amount numeric, p_reason text,
+    OUT outcome text, OUT refund_id uuid, OUT amount numeric
+)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_left numeric;
+BEGIN
+    SELECT i.paid_amount - i.refunded_amount INTO v_left
+    FROM accounting.invoices i WHERE i.id = p_invoice_id FOR NO KEY UPDATE;
+    IF v_left IS NULL THEN
+        outcome := 'UNKNOWN';
+        RETURN;
+    END IF;
+    SELECT r.id, r.amount INTO refund_id, amount FROM accounting.invoice_refunds r
+    WHERE r.invoice_id = p_invoice_id AND r.key = p_key;
+    IF refund_id IS NOT NULL THEN
+        outcome := CASE WHEN p_amount IS NULL OR p_amount = amount THEN 'REPLAYED'
+                        ELSE 'CONFLICT' END;
+        RETURN;
+    END IF;
+    INSERT INTO accounting.invoice_refunds AS r (id, invoice_id, key, amount, reason)
+    VALUES (p_id, p_invoice_id, p_key, coalesce(p_amount, v_left), p_reason)
+    RETURNING r.id, r.amount INTO refund_id, amount;
+    outcome := 'REFUNDED';
+END $$;
+COMMENT ON FUNCTION accounting.give_back(uuid, uuid, text, numeric, text) IS
+    'Give back money of a paid invoice, once per key; without an amount, all that is left.';
+"""
+
+IN_SERVICE = "AND m.{miners.status} = 'ACTIVE'"
+SIGNATURES = (
+    "give_back(uuid, uuid, text, numeric, text)",
+    "pay(uuid, uuid, {cost_payments_key}, numeric, timestamptz)",
+    "set_price(uuid, {users_key}, numeric, date, {users_key})",
+    "run_overdue(int)",
+    "run_recurring(date, int, boolean)",
+    "billing_dates(accounting.recurring_invoices, date)",
+    "issue_many(uuid[])",
+)
+
+
+def upgrade() -> None:
+    """Create the functions, for the app's role."""
+    run = lines.current().execute
+    binding = lines.current().bindings.get("miners")
+    # A host's miners may not say whether they run: then all of a customer's are billed.
+    counted = IN_SERVICE if binding is None or binding.column("status") else ""
+    run(
+        "CREATE TYPE accounting.billed AS"
+        " (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid)"
+    )
+    for text in (ISSUE, RECURRING.replace("{in_service}", counted), OVERDUE, PRICE, PAY):
+        run(lines.with_users(text))
+    lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
+
+
+def downgrade() -> None:
+    """Drop what upgrade() made."""
+    run = lines.current().execute
+    for signature in SIGNATURES:
+        run(lines.with_users(f"DROP FUNCTION accounting.{signature}"))
+    run("DROP TYPE accounting.billed")

@@ -1,0 +1,43 @@
+"""The manifest of `accounting`."""
+
+from __future__ import annotations
+
+from bedplate.kernel.module import ModuleManifest
+from bedplate.modules.accounting import samples
+from bedplate.modules.accounting.checks import CHECKS
+from bedplate.modules.accounting.jobs import JOBS
+from bedplate.modules.accounting.models import (
+    AllocatedPayment,
+    AuditLog,
+    BilledCustomer,
+    BillingSettings,
+    CustomerPricingConfig,
+    Invoice,
+    InvoiceDocument,
+    InvoiceNotification,
+    InvoicePayment,
+    InvoiceRefund,
+    RecurringInvoice,
+)
+
+MODULE = ModuleManifest(
+    name="accounting",
+    package="bedplate.modules.accounting",
+    models=(
+        BillingSettings,
+        BilledCustomer,
+        CustomerPricingConfig,
+        RecurringInvoice,
+        Invoice,
+        AllocatedPayment,
+        InvoicePayment,
+        InvoiceRefund,
+        InvoiceDocument,
+        InvoiceNotification,
+        AuditLog,
+    ),
+    requires=("auth", "mining"),
+    checks=CHECKS,
+    jobs=JOBS,
+    samples=samples.load,
+)

@@ -1,0 +1,111 @@
+"""The named reads of `accounting`."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Date, Integer, Numeric, String, bindparam, func, select, text
+
+from bedplate.kernel.context import UserId
+from bedplate.kernel.handle import Handle
+from bedplate.kernel.query import Query
+from bedplate.kernel.repository import Repository
+from bedplate.kernel.types import moment, user_key
+from bedplate.modules.accounting.models import (
+    BillingSettings,
+    CustomerPricingConfig,
+    Invoice,
+    InvoiceDocument,
+    InvoiceNotification,
+    InvoicePayment,
+    InvoiceRefund,
+    InvoiceStatus,
+    RecurringInvoice,
+)
+
+P = CustomerPricingConfig
+
+PRICE_AT = Query(
+    select(P).where(
+        P.user_id == bindparam("user_id", type_=user_key()),
+        P.effective_from <= bindparam("day", type_=Date()),
+        P.effective_to.is_(None) | (P.effective_to > bindparam("day", type_=Date())),
+    )
+)
+BILLING_DAY: Query[date] = Query(
+    text("SELECT accounting.billing_day(bedplate.clock())").columns(day=Date())
+)
+OVERDUE_FOR = func.accounting.billing_day(func.bedplate.clock()) - Invoice.due_date
+AGED: Query[Any] = Query(
+    select(
+        Invoice.user_id,
+        func.sum(Invoice.total_amount - Invoice.paid_amount).label("due"),
+        *(
+            func.coalesce(
+                func.sum(Invoice.total_amount - Invoice.paid_amount).filter(
+                    OVERDUE_FOR.between(first, last)
+                ),
+                0,
+            ).cast(Numeric(14, 2))
+            for first, last in ((-100_000, 0), (1, 30), (31, 60), (61, 90), (91, 100_000))
+        ),
+    )
+    .where(Invoice.status.in_([InvoiceStatus.ISSUED, InvoiceStatus.OVERDUE]))
+    .group_by(Invoice.user_id)
+    .order_by(Invoice.user_id)
+)
+REVENUE: Query[Any] = Query(
+    text(
+        """
+SELECT date_trunc('month', accounting.billing_day(i.issued_date)::timestamp)::date AS month,
+       sum(i.total_amount) AS billed, sum(i.paid_amount - i.refunded_amount) AS kept
+FROM accounting.invoices i
+WHERE i.issued_date IS NOT NULL AND i.status <> 'CANCELLED'
+  AND extract(year FROM accounting.billing_day(i.issued_date)) = :year
+GROUP BY 1 ORDER BY 1
+"""
+    )
+    .bindparams(bindparam("year", type_=Integer()))
+    .columns(month=Date(), billed=Numeric(14, 2), kept=Numeric(14, 2))
+)
+STATEMENT: Query[Any] = Query(
+    text(
+        """
+SELECT * FROM (
+    SELECT i.issued_date AS at, 'invoice' AS kind, i.invoice_number AS number,
+           i.total_amount AS amount
+    FROM accounting.invoices i
+    WHERE i.user_id = :user_id AND i.issued_date IS NOT NULL AND i.status <> 'CANCELLED'
+    UNION ALL
+    SELECT p.created_at, 'payment', i.invoice_number, -p.amount_paid
+    FROM accounting.invoice_payments p JOIN accounting.invoices i ON i.id = p.invoice_id
+    WHERE i.user_id = :user_id
+    UNION ALL
+    SELECT r.created_at, 'refund', i.invoice_number, r.amount
+    FROM accounting.invoice_refunds r JOIN accounting.invoices i ON i.id = r.invoice_id
+    WHERE i.user_id = :user_id
+) AS e WHERE e.at < :until ORDER BY e.at, e.number
+"""
+    )
+    .bindparams(bindparam("user_id", type_=user_key()), bindparam("until", type_=moment()))
+    .columns(at=moment(), kind=String(), number=String(), amount=Numeric(14, 2))
+)
+
+
+class PriceRepository(Repository[CustomerPricingConfig]):
+    """Prices of customers over time."""
+
+    async def at(self, db: Handle, user_id: UserId, day: date) -> CustomerPricingConfig | None:
+        """Return the price that holds for a customer on a day, or None."""
+        return await db.first(PRICE_AT, user_id=user_id, day=day)
+
+
+invoices = Repository(Invoice)
+invoice_payments = Repository(InvoicePayment)
+invoice_refunds = Repository(InvoiceRefund)
+invoice_documents = Repository(InvoiceDocument)
+invoice_notifications = Repository(InvoiceNotification)
+recurring_invoices = Repository(RecurringInvoice)
+customer_pricing_config = PriceRepository(CustomerPricingConfig)
+billing_settings = Repository(BillingSettings)

@@ -1,0 +1,109 @@
+"""Customers, invoices and payments for tests of accounting, and whether the laws hold."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from bedplate.kernel.database import Writer
+from bedplate.modules.accounting import Draft, Invoice, draft_invoice, issue_invoice
+from bedplate.modules.auth import User, users
+from bedplate.modules.mining import Miner, miners, record_payment
+from bedplate.operations import checks
+from bedplate.testing import Clone
+from tests.world import World
+
+CLIENTS = 16
+FAR = date(2099, 12, 31)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A customer with two miners, and the administrator who bills."""
+
+    id: UUID
+    by: UUID
+
+
+async def customer(db: Writer, *, running: int = 2) -> Customer:
+    """Somebody to bill."""
+    number = next(_numbers)
+    user = await users.create(db, User(email=f"customer-{number}@example.com", name="Ada"))
+    admin = await users.create(db, User(email=f"admin-{number}@example.com"))
+    for _ in range(running):
+        await miners.create(db, Miner(user_id=user.id))
+    return Customer(user.id, admin.id)
+
+
+async def drafted(
+    db: Writer, who: Customer, *, price: str = "10.00", due: date = FAR, count: int = 2
+) -> Invoice:
+    """A draft of so many miners."""
+    draft = Draft(
+        user_id=who.id,
+        total_miners=count,
+        unit_price=Decimal(price),
+        due_date=due,
+        created_by=who.by,
+    )
+    return await draft_invoice(db, draft)
+
+
+async def issued(db: Writer, who: Customer, **terms: Any) -> Invoice:
+    """An issued invoice; of 20.00 unless other terms are given."""
+    return await issue_invoice(db, (await drafted(db, who, **terms)).id, by=who.by)
+
+
+async def money(db: Writer, who: Customer, amount: str) -> UUID:
+    """What a customer paid."""
+    return (await record_payment(db, who.id, Decimal(amount))).id
+
+
+def ask(clone: Clone, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Run a statement as the app, in a transaction of its own; return its rows."""
+    with psycopg.connect(clone.url) as app:
+        return app.execute(statement.encode(), values or None).fetchall()
+
+
+def as_owner(clone: Clone, statement: str, *values: Any) -> None:
+    with psycopg.connect(clone.owner_url) as owner:
+        owner.execute(statement.encode(), values or None)
+
+
+def at_once(
+    clone: Clone,
+    statement: str,
+    each: list[tuple[Any, ...]],
+    isolation: str = "READ COMMITTED",
+) -> list[str]:
+    """Run a statement once for each set of values, all at once as the app; tell how each ended."""
+
+    def one(values: tuple[Any, ...]) -> str:
+        try:
+            with psycopg.connect(clone.url) as app:
+                app.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}".encode())
+                app.execute(statement.encode(), values)
+        except psycopg.errors.Error as error:
+            return error.diag.constraint_name or error.sqlstate or "error"
+        return "done"
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(one, each))
+
+
+def broken(world: World) -> dict[str, Any]:
+    """Which laws are broken, and the rows that break them."""
+    outcomes = checks.run(world.project.registry, world.clone.url)
+    ours = [each for each in outcomes if each.id.startswith("accounting.")]
+    assert ours
+    assert [each for each in ours if each.problem is not None] == []
+    return {each.id: each.rows for each in ours if not each.ok}

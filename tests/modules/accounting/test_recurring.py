@@ -1,0 +1,252 @@
+"""Recurring invoices and prices: each day billed once, in order, at the price of its day."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from bedplate import Database
+from bedplate.modules.accounting import (
+    AmountInvalid,
+    CustomerPricingConfig,
+    Invoice,
+    InvoiceFrozen,
+    InvoiceStatus,
+    NoPrice,
+    PriceOverlap,
+    RecurringInvoice,
+    TransitionRefused,
+    create_template,
+    customer_pricing_config,
+    end_price,
+    end_template,
+    invoices,
+    pause_template,
+    price_at,
+    resume_template,
+    run_recurring,
+    set_price,
+)
+from bedplate.testing import FrozenClock
+from tests.modules.accounting.business import Customer, as_owner, ask, at_once, broken, customer
+from tests.world import World
+
+
+def template(who: Customer, **terms: object) -> RecurringInvoice:
+    given: dict[str, object] = {
+        "day_of_month": 1,
+        "start_date": date(2025, 1, 1),
+        "unit_price": Decimal("10.00"),
+        **terms,
+    }
+    return RecurringInvoice(user_id=who.id, created_by=who.by, **given)  # type: ignore[arg-type]
+
+
+async def billed(db: Database) -> list[str]:
+    rows = await invoices.list(db, order=(Invoice.invoice_number.asc(),))
+    return [str(each.billing_date) for each in rows]
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ({"day_of_month": 1}, ["01-01", "02-01", "03-01", "04-01"]),
+        ({"day_of_month": 28}, ["01-28", "02-28", "03-28"]),
+        ({"last_day_of_month": True}, ["01-31", "02-29", "03-31"]),
+        ({"day_of_month": 15, "start_date": date(2024, 1, 16)}, ["02-15", "03-15", "04-15"]),
+        ({"day_of_month": 15, "end_date": date(2024, 3, 15)}, ["01-15", "02-15", "03-15"]),
+    ],
+)
+def test_missed_months_are_caught_up_in_order(
+    world: World, frozen_clock: FrozenClock, terms: dict[str, object], expected: list[str]
+) -> None:
+    frozen_clock.set(datetime(2024, 4, 20, 12, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        await create_template(db, template(who, **{"start_date": date(2024, 1, 1), **terms}))
+        first = await run_recurring(db)
+        assert len(first.made) == len(expected)
+        assert await billed(db) == [f"2024-{each}" for each in expected]
+        assert (await run_recurring(db)).made == ()
+
+    world.run(body(world.db))
+    assert broken(world) == {}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_twelve_months_by_many_at_once_bill_each_day_once(
+    world: World, frozen_clock: FrozenClock, zone: str
+) -> None:
+    as_owner(world.clone, "INSERT INTO accounting.billing_settings (time_zone) VALUES (%s)", zone)
+    frozen_clock.set(datetime(2025, 12, 31, tzinfo=UTC))
+
+    async def prepare(db: Database) -> None:
+        for terms in ({"day_of_month": 1}, {"day_of_month": 28}, {"last_day_of_month": True}):
+            await create_template(db, template(await customer(db), **terms))
+
+    world.run(prepare(world.db))
+    moment = datetime(2026, 1, 2, 11, tzinfo=UTC)
+    while moment < datetime(2026, 4, 4, tzinfo=UTC):
+        frozen_clock.set(moment)
+        ended = at_once(
+            world.clone,
+            "SELECT accounting.run_recurring(accounting.billing_day(bedplate.clock()), 100, true)",
+            [()] * 4,
+        )
+        assert set(ended) == {"done"}
+        moment += timedelta(days=13)
+    rows = ask(
+        world.clone,
+        "SELECT billing_date::text, count(*), count(DISTINCT recurring_invoice_id)"
+        " FROM accounting.invoices GROUP BY 1 ORDER BY 1",
+    )
+    assert all(made == templates for _, made, templates in rows)
+    months = [f"2026-{month:02}" for month in (1, 2, 3)]
+    for month, last in zip(months, ("31", "28", "31"), strict=True):
+        assert {day for day, *_ in rows if day.startswith(month)} == {
+            f"{month}-{day}" for day in ("01", "28", last)
+        }
+    assert broken(world) == {}
+
+
+def test_a_pause_is_not_billed_unless_asked(world: World, frozen_clock: FrozenClock) -> None:
+    frozen_clock.set(datetime(2026, 1, 1, 12, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        made = await create_template(db, template(who, start_date=date(2026, 1, 1)))
+        await run_recurring(db)
+        await pause_template(db, made.id, by=who.by)
+        frozen_clock.set(datetime(2026, 3, 15, tzinfo=UTC))
+        assert (await run_recurring(db)).made == ()
+        await resume_template(db, made.id, by=who.by)
+        assert (await run_recurring(db)).made == ()
+        frozen_clock.set(datetime(2026, 4, 2, tzinfo=UTC))
+        await run_recurring(db)
+        assert await billed(db) == ["2026-01-01", "2026-04-01"]
+        await pause_template(db, made.id, by=who.by)
+        frozen_clock.set(datetime(2026, 6, 2, tzinfo=UTC))
+        await resume_template(db, made.id, by=who.by, back_bill=True)
+        # The days before the first pause's end stay unbilled; those of the second are caught up.
+        await run_recurring(db)
+        assert await billed(db) == ["2026-01-01", "2026-04-01", "2026-05-01", "2026-06-01"]
+        await end_template(db, made.id, by=who.by)
+        frozen_clock.set(datetime(2026, 8, 2, tzinfo=UTC))
+        assert (await run_recurring(db)).made == ()
+        with pytest.raises(InvoiceFrozen):
+            await resume_template(db, made.id, by=who.by)
+
+    world.run(body(world.db))
+    rows = ask(
+        world.clone,
+        "SELECT action::text FROM accounting.audit_logs WHERE entity_type = 'RecurringInvoice'"
+        " AND action::text NOT LIKE '%%UPDATED' ORDER BY created_at",
+    )
+    assert [action.removeprefix("RECURRING_INVOICE_") for (action,) in rows] == [
+        "CREATED",
+        "PAUSED",
+        "RESUMED",
+        "PAUSED",
+        "RESUMED",
+        "DELETED",
+    ]
+
+
+def test_the_price_is_that_of_the_billed_day_and_its_lack_waits(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2026, 4, 2, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        await create_template(db, template(who, start_date=date(2026, 1, 1), unit_price=None))
+        assert (await run_recurring(db)).no_price == 4
+        await set_price(db, who.id, Decimal("1.00"), date(2026, 1, 1), by=who.by)
+        ended = await set_price(db, who.id, Decimal("2.00"), date(2026, 2, 1), by=who.by)
+        await end_price(db, ended, date(2026, 3, 1), by=who.by)
+        found = await run_recurring(db, issue=False)
+        assert (len(found.made), found.no_price) == (2, 2)
+        await set_price(db, who.id, Decimal("3.00"), date(2026, 3, 1), by=who.by)
+        assert len((await run_recurring(db)).made) == 2
+        rows = await invoices.list(db, order=(Invoice.billing_date.asc(),))
+        assert [each.unit_price for each in rows] == [Decimal(n) for n in (1, 2, 3, 3)]
+        assert [each.status for each in rows[:2]] == [InvoiceStatus.DRAFT] * 2
+        # A price of the past moves no invoice.
+        assert await price_at(db, who.id, date(2026, 2, 28)) == Decimal("2.00")
+        with pytest.raises(NoPrice):
+            await price_at(db, who.id, date(2025, 12, 31))
+        with pytest.raises(TransitionRefused):
+            await run_recurring(db, through=date(2026, 4, 3))
+
+    world.run(body(world.db))
+
+
+def test_customers_without_miners_are_passed_over(world: World, frozen_clock: FrozenClock) -> None:
+    frozen_clock.set(datetime(2026, 2, 2, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db, running=0)
+        await create_template(db, template(who, start_date=date(2026, 1, 1)))
+        found = await run_recurring(db)
+        assert (found.made, found.no_miners) == ((), 2)
+        assert (await run_recurring(db)).no_miners == 0
+
+    world.run(body(world.db))
+
+
+def test_a_new_price_ends_the_one_before(world: World) -> None:
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        for price, month in (("1.00", 1), ("3.00", 5), ("2.00", 3)):
+            await set_price(db, who.id, Decimal(price), date(2026, month, 1), by=who.by)
+        rows = await customer_pricing_config.list(
+            db, order=(CustomerPricingConfig.effective_from.asc(),)
+        )
+        assert [(str(each.effective_from), str(each.effective_to)) for each in rows] == [
+            ("2026-01-01", "2026-03-01"),
+            ("2026-03-01", "2026-05-01"),
+            ("2026-05-01", "None"),
+        ]
+        with pytest.raises(PriceOverlap):
+            await set_price(db, who.id, Decimal("9.00"), date(2026, 3, 1), by=who.by)
+        with pytest.raises(AmountInvalid):
+            await set_price(db, who.id, Decimal(0), date(2026, 7, 1), by=who.by)
+
+    world.run(body(world.db))
+    assert broken(world) == {}
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+def test_parallel_prices_never_overlap(world: World, isolation: str) -> None:
+    who = world.run(customer(world.db))
+    insert = (
+        "INSERT INTO accounting.customer_pricing_config"
+        " (id, user_id, default_unit_price, effective_from, effective_to, created_by)"
+        " VALUES (gen_random_uuid(), %s, 1, %s, %s, %s)"
+    )
+    wanted = [(who.id, date(2026, 1, day), date(2026, 2, day), who.by) for day in range(1, 13)]
+    ended = at_once(world.clone, insert, wanted, isolation)
+    assert ended.count("done") == 1
+    assert set(ended) <= {"done", "overlap", "40001"}
+    assert broken(world) == {}
+
+
+def test_prices_are_never_deleted_or_rewritten(world: World) -> None:
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        await set_price(db, who.id, Decimal("1.00"), date(2026, 1, 1), by=who.by)
+
+    world.run(body(world.db))
+    for statement, refused in (
+        ("DELETE FROM accounting.customer_pricing_config", psycopg.errors.InsufficientPrivilege),
+        (
+            "UPDATE accounting.customer_pricing_config SET default_unit_price = 2",
+            psycopg.errors.CheckViolation,
+        ),
+    ):
+        with psycopg.connect(world.clone.url) as app, pytest.raises(refused):
+            app.execute(statement.encode())
