@@ -19,6 +19,7 @@ from bedplate.modules.accounting.models import (
     InvoiceRefund,
     RecurringInvoice,
 )
+from bedplate.modules.mining import CostPayment, Miner
 
 MODULE = ModuleManifest(
     name="accounting",
@@ -37,6 +38,7 @@ MODULE = ModuleManifest(
         AuditLog,
     ),
     requires=("auth", "mining"),
+    instead={"mining": {"cost_payments": CostPayment, "miners": Miner}},
     checks=CHECKS,
     jobs=JOBS,
     samples=samples.load,
