@@ -21,7 +21,7 @@ from bedplate.kernel.errors import (
 from bedplate.kernel.events import Subscription
 from bedplate.kernel.lines import KERNEL_LINE, Line, lines_of
 from bedplate.kernel.module import ModuleManifest
-from bedplate.kernel.sources import Source, unknown
+from bedplate.kernel.sources import Parse, Source, unknown
 
 OUR_MODULES = "bedplate.modules"
 """Where a bare module name is looked up."""
@@ -75,7 +75,7 @@ class Registry:
         for manifest in self.ordered:
             declared: Any = manifest.settings
             written = sections.get(manifest.name, {})
-            keys = declared.KEYS if declared is not None else {}
+            keys: Mapping[str, Parse] = declared.KEYS if declared is not None else {}
             for key, source in written.items():
                 if key not in keys:
                     raise unknown(source.key, source.place, keys)
