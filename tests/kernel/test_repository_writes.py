@@ -12,7 +12,10 @@ from sqlalchemy import func
 from bedplate.kernel import errors, ids
 from bedplate.kernel.database import Database
 from bedplate.kernel.fields import assign
+from bedplate.kernel.inserts import Defaults
+from bedplate.kernel.model import mapper_of
 from bedplate.modules.auth import User, users
+from bedplate.modules.credits import AdminSettings
 from tests.kernel.builders import (
     a_product,
     cards,
@@ -38,6 +41,13 @@ def test_create_returns_the_row_with_the_databases_defaults(world: World) -> Non
 def test_a_key_is_accepted_from_the_caller(world: World) -> None:
     key = ids.new()
     assert world.run(new_product(world.db, id=key)).id == key
+
+
+def test_a_key_that_the_model_fixes_is_not_made_anew() -> None:
+    """A table of one row, whose key is always the same."""
+    defaults = Defaults(mapper_of(AdminSettings))
+    assert defaults.fill({})["id"] == "singleton"
+    assert "id" not in defaults.makers
 
 
 def test_update_changes_what_is_named_and_the_time(world: World) -> None:

@@ -46,7 +46,7 @@ class Defaults:
                 self.makers[key] = _maker(default)
             else:
                 self.constants[key] = default.arg
-        if "id" in self.columns and self.columns["id"].primary_key:
+        if "id" in self.columns and self.columns["id"].primary_key and "id" not in self.constants:
             self.makers.setdefault("id", ids.new)
 
     def fill(self, given: dict[str, Any]) -> dict[str, Any]:
