@@ -13,7 +13,7 @@ FORBIDDEN |= {"util", "helper", "managers", "services"}
 MODULE_COMPULSORY = {"__init__.py", "module.py", "models.py", "actions.py", "migrations"}
 MODULE_COMPULSORY |= {"README.md"}
 MODULE_OPTIONAL = {"repositories", "rules", "errors", "events", "settings", "checks", "jobs"}
-MODULE_OPTIONAL |= {"samples", "bridges"}
+MODULE_OPTIONAL |= {"samples", "bridges", "document"}
 # Any of these names may be a file or, past 400 lines, a folder of the same name.
 MODULE_FOLDERS_OF_FILES = {"models", "actions"} | MODULE_OPTIONAL
 

@@ -98,3 +98,10 @@ class TemplateOver(AccountingRefused):
 
     code = "accounting.template_over"
     advice = "Make another template."
+
+
+class ContentInvalid(AccountingRefused):
+    """What a document is made of is no invoice's content."""
+
+    code = "accounting.content_invalid"
+    advice = "Run bedplate check: it names the documents whose content was changed."
