@@ -8,7 +8,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from bedplate import Database
+from bedplate import Database, assign
 from bedplate.modules.accounting import (
     AmountInvalid,
     CustomerPricingConfig,
@@ -18,16 +18,20 @@ from bedplate.modules.accounting import (
     NoPrice,
     PriceOverlap,
     RecurringInvoice,
+    SettingInvalid,
     TransitionRefused,
+    archive_price,
+    billing_settings,
     create_template,
     customer_pricing_config,
-    end_price,
+    edit_template,
     end_template,
     invoices,
     pause_template,
     price_at,
     resume_template,
     run_recurring,
+    set_billing,
     set_price,
 )
 from bedplate.testing import FrozenClock
@@ -131,7 +135,7 @@ def test_a_pause_is_not_billed_unless_asked(world: World, frozen_clock: FrozenCl
         await pause_template(db, made.id, by=who.by)
         frozen_clock.set(datetime(2026, 6, 2, tzinfo=UTC))
         await resume_template(db, made.id, by=who.by, back_bill=True)
-        # The days before the first pause's end stay unbilled; those of the second are caught up.
+        # The days of the first pause stay unbilled; those of the second are caught up.
         await run_recurring(db)
         assert await billed(db) == ["2026-01-01", "2026-04-01", "2026-05-01", "2026-06-01"]
         await end_template(db, made.id, by=who.by)
@@ -156,6 +160,108 @@ def test_a_pause_is_not_billed_unless_asked(world: World, frozen_clock: FrozenCl
     ]
 
 
+def test_what_was_due_before_a_pause_is_billed_after_it(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2026, 3, 15, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        made = await create_template(db, template(who, start_date=date(2026, 1, 1)))
+        # Resuming what was never paused is no way to lose a month.
+        await resume_template(db, made.id, by=who.by)
+        await pause_template(db, made.id, by=who.by)
+        frozen_clock.set(datetime(2026, 5, 15, tzinfo=UTC))
+        await resume_template(db, made.id, by=who.by)
+        await pause_template(db, made.id, by=who.by)
+        frozen_clock.set(datetime(2026, 7, 15, tzinfo=UTC))
+        await resume_template(db, made.id, by=who.by)
+        frozen_clock.set(datetime(2026, 8, 15, tzinfo=UTC))
+        await run_recurring(db)
+        assert await billed(db) == ["2026-01-01", "2026-02-01", "2026-03-01", "2026-08-01"]
+
+    world.run(body(world.db))
+    rows = ask(
+        world.clone,
+        "SELECT paused_on::text, resumed_on::text, billed FROM accounting.template_pauses"
+        " ORDER BY paused_on",
+    )
+    assert rows == [("2026-03-15", "2026-05-15", False), ("2026-05-15", "2026-07-15", False)]
+    statement = "UPDATE accounting.template_pauses SET billed = true"
+    with (
+        psycopg.connect(world.clone.url) as app,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        app.execute(statement.encode())
+
+
+def test_a_month_is_billed_once_when_its_day_is_moved(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2026, 1, 6, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        made = await create_template(db, template(who, day_of_month=5, start_date=date(2026, 1, 1)))
+        await run_recurring(db)
+        await edit_template(db, made.id, assign(RecurringInvoice.day_of_month, 20), by=who.by)
+        frozen_clock.set(datetime(2026, 2, 21, tzinfo=UTC))
+        await run_recurring(db)
+        last_day = assign(RecurringInvoice.last_day_of_month, True)
+        await edit_template(db, made.id, last_day, by=who.by)
+        frozen_clock.set(datetime(2026, 3, 31, tzinfo=UTC))
+        await run_recurring(db)
+        assert await billed(db) == ["2026-01-05", "2026-02-20", "2026-03-31"]
+
+    world.run(body(world.db))
+    again = (
+        "INSERT INTO accounting.invoices (id, user_id, total_miners, unit_price, due_date,"
+        " created_by, recurring_invoice_id, billing_date)"
+        " SELECT gen_random_uuid(), user_id, 1, 1, due_date, created_by, recurring_invoice_id,"
+        " billing_date + 1 FROM accounting.invoices ORDER BY billing_date LIMIT 1"
+    )
+    assert at_once(world.clone, again, [()]) == ["uq_invoices_recurring_invoice_id_month"]
+
+
+def test_templates_without_a_price_do_not_hold_up_the_rest(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2026, 1, 2, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        for price in (None, None, Decimal("1.00"), None, Decimal("1.00")):
+            who = await customer(db)
+            await create_template(db, template(who, start_date=date(2026, 1, 1), unit_price=price))
+        found = await run_recurring(db, most=2)
+        assert (found.made, found.no_price) == ((), 2)
+        made, waiting = 0, found.no_price
+        while found.last is not None:
+            found = await run_recurring(db, most=2, after=found.last)
+            made, waiting = made + len(found.made), waiting + found.no_price
+        assert (made, waiting) == (2, 3)
+
+    world.run(body(world.db))
+
+
+def test_billing_days_are_those_of_the_set_zone(world: World, frozen_clock: FrozenClock) -> None:
+    frozen_clock.set(datetime(2026, 1, 31, 23, 30, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        await create_template(db, template(who, start_date=date(2026, 2, 1)))
+        assert (await run_recurring(db)).made == ()
+        await set_billing(db, time_zone="Europe/Helsinki")
+        await set_billing(db, reminder_days=(7, 1, 1))
+        assert len((await run_recurring(db)).made) == 1
+        for wrong in ({"time_zone": "Atlantis"}, {"reminder_days": range(30)}):
+            with pytest.raises(SettingInvalid):
+                await set_billing(db, **wrong)  # type: ignore[arg-type]
+        found = await billing_settings.get(db, "singleton")
+        assert (found.time_zone, found.reminder_days) == ("Europe/Helsinki", [1, 7])
+
+    world.run(body(world.db))
+
+
 def test_the_price_is_that_of_the_billed_day_and_its_lack_waits(
     world: World, frozen_clock: FrozenClock
 ) -> None:
@@ -167,7 +273,7 @@ def test_the_price_is_that_of_the_billed_day_and_its_lack_waits(
         assert (await run_recurring(db)).no_price == 4
         await set_price(db, who.id, Decimal("1.00"), date(2026, 1, 1), by=who.by)
         ended = await set_price(db, who.id, Decimal("2.00"), date(2026, 2, 1), by=who.by)
-        await end_price(db, ended, date(2026, 3, 1), by=who.by)
+        await archive_price(db, ended, until=date(2026, 3, 1), by=who.by)
         found = await run_recurring(db, issue=False)
         assert (len(found.made), found.no_price) == (2, 2)
         await set_price(db, who.id, Decimal("3.00"), date(2026, 3, 1), by=who.by)

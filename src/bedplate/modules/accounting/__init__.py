@@ -11,6 +11,7 @@ from bedplate.modules.accounting.actions import (
     Statement,
     add_payment,
     aged_receivables,
+    archive_price,
     cancel_invoice,
     create_template,
     customer_statement,
@@ -18,7 +19,6 @@ from bedplate.modules.accounting.actions import (
     draft_invoice,
     edit_invoice,
     edit_template,
-    end_price,
     end_template,
     issue_invoice,
     issue_invoices,
@@ -31,6 +31,7 @@ from bedplate.modules.accounting.actions import (
     revenue_by_month,
     run_overdue,
     run_recurring,
+    set_billing,
     set_price,
 )
 from bedplate.modules.accounting.errors import (
@@ -43,6 +44,7 @@ from bedplate.modules.accounting.errors import (
     OverAllocated,
     PriceOverlap,
     RefundRefused,
+    SettingInvalid,
     TemplateOver,
     TransitionRefused,
     UnknownCustomer,
@@ -64,6 +66,7 @@ from bedplate.modules.accounting.models import (
     NotificationStatus,
     NotificationType,
     RecurringInvoice,
+    TemplatePause,
 )
 from bedplate.modules.accounting.module import MODULE
 from bedplate.modules.accounting.repositories import (
@@ -118,13 +121,16 @@ __all__ = [
     "RefundRefused",
     "Refunded",
     "Revenue",
+    "SettingInvalid",
     "Statement",
     "TemplateOver",
+    "TemplatePause",
     "TransitionRefused",
     "UnknownCustomer",
     "UnknownInvoice",
     "add_payment",
     "aged_receivables",
+    "archive_price",
     "balance_due",
     "billing_settings",
     "cancel_invoice",
@@ -135,7 +141,6 @@ __all__ = [
     "draft_invoice",
     "edit_invoice",
     "edit_template",
-    "end_price",
     "end_template",
     "invoice_documents",
     "invoice_notifications",
@@ -155,5 +160,6 @@ __all__ = [
     "revenue_by_month",
     "run_overdue",
     "run_recurring",
+    "set_billing",
     "set_price",
 ]

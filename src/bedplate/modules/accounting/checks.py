@@ -83,7 +83,7 @@ CHECKS = (
             WHERE daterange(a.effective_from, a.effective_to)
                   && daterange(b.effective_from, b.effective_to)
         """,
-        next_step="End the earlier of the two with accounting.end_price.",
+        next_step="End the earlier of the two with accounting.archive_price.",
     ),
     Check(
         id="accounting.E007",

@@ -79,6 +79,13 @@ class AmountInvalid(AccountingRefused):
     advice = "Amounts go from 0.01 to 9,999,999,999.99, prices to 99,999,999.99, miners from 1."
 
 
+class SettingInvalid(AccountingRefused):
+    """The billing time zone is unknown, or the days of reminders are out of bounds."""
+
+    code = "accounting.setting_invalid"
+    advice = "Name the zone as in Europe/Reykjavik; at most 20 days, each within a year."
+
+
 class NoPrice(AccountingRefused):
     """The customer has no price on that day."""
 

@@ -10,9 +10,10 @@ from bedplate.modules.accounting.actions import OVERDUE_MAX, run_overdue, run_re
 
 
 async def recurring(db: Database, running: Running[None]) -> None:
-    """Bill what is due until nothing is; each call is a transaction of its own."""
-    while (await run_recurring(db)).made:
-        pass
+    """Bill what is due, once round all templates; each call is a transaction of its own."""
+    billed = await run_recurring(db)
+    while billed.last is not None:
+        billed = await run_recurring(db, after=billed.last)
 
 
 async def overdue(db: Database, running: Running[None]) -> None:

@@ -18,6 +18,7 @@ from bedplate.modules.accounting.models import (
     InvoicePayment,
     InvoiceRefund,
     RecurringInvoice,
+    TemplatePause,
 )
 from bedplate.modules.mining import CostPayment, Miner
 
@@ -29,6 +30,7 @@ MODULE = ModuleManifest(
         BilledCustomer,
         CustomerPricingConfig,
         RecurringInvoice,
+        TemplatePause,
         Invoice,
         AllocatedPayment,
         InvoicePayment,

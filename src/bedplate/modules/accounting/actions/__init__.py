@@ -10,6 +10,7 @@ from bedplate.modules.accounting.actions.answers import (
     Revenue,
     Statement,
 )
+from bedplate.modules.accounting.actions.billing import set_billing
 from bedplate.modules.accounting.actions.invoices import (
     cancel_invoice,
     delete_draft,
@@ -26,9 +27,9 @@ from bedplate.modules.accounting.actions.payments import (
 )
 from bedplate.modules.accounting.actions.recurring import (
     OVERDUE_MAX,
+    archive_price,
     create_template,
     edit_template,
-    end_price,
     end_template,
     pause_template,
     price_at,
@@ -55,6 +56,7 @@ __all__ = [
     "Statement",
     "add_payment",
     "aged_receivables",
+    "archive_price",
     "cancel_invoice",
     "create_template",
     "customer_statement",
@@ -62,7 +64,6 @@ __all__ = [
     "draft_invoice",
     "edit_invoice",
     "edit_template",
-    "end_price",
     "end_template",
     "issue_invoice",
     "issue_invoices",
@@ -75,5 +76,6 @@ __all__ = [
     "revenue_by_month",
     "run_overdue",
     "run_recurring",
+    "set_billing",
     "set_price",
 ]

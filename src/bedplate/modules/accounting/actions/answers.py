@@ -88,8 +88,12 @@ class Revenue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Billed:
-    """What a recurring run did: invoices made, days that wait for a price, days without miners."""
+    """What a recurring run did: invoices made, days that wait for a price, days without miners.
+
+    `last` is the last template it came to, None when there was none.
+    """
 
     made: tuple[UUID, ...]
     no_price: int
     no_miners: int
+    last: UUID | None

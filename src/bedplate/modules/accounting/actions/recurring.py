@@ -32,19 +32,30 @@ TEMPLATES_MAX = 1_000
 OVERDUE_MAX = 5_000
 """How many invoices one statement of the overdue run marks."""
 
-RUN: Query[tuple[str, UUID | None]] = Query(
-    text("SELECT outcome, invoice_id FROM accounting.run_recurring(:through, :most, :issue)")
+RUN: Query[tuple[UUID, str, UUID | None]] = Query(
+    text(
+        "SELECT recurring_invoice_id, outcome, invoice_id"
+        " FROM accounting.run_recurring(:through, :most, :issue, :after)"
+    )
     .bindparams(
         bindparam("through", type_=Date()),
         bindparam("most", type_=Integer()),
         bindparam("issue", type_=Boolean()),
+        bindparam("after", type_=Uuid()),
     )
-    .columns(outcome=Text(), invoice_id=Uuid())
+    .columns(recurring_invoice_id=Uuid(), outcome=Text(), invoice_id=Uuid())
 )
 OVERDUE: Query[UUID] = Query(
     text("SELECT id FROM accounting.run_overdue(:most) AS r (id)")
     .bindparams(bindparam("most", type_=Integer()))
     .columns(id=Uuid())
+)
+RESUME: Query[None] = Query(
+    text("SELECT accounting.resume(:id, :by, :back_bill)").bindparams(
+        bindparam("id", type_=Uuid()),
+        bindparam("by", type_=user_key()),
+        bindparam("back_bill", type_=Boolean()),
+    )
 )
 SET_PRICE: Query[UUID] = Query(
     text("SELECT id FROM accounting.set_price(:id, :user_id, :price, :first_day, :by)")
@@ -78,7 +89,7 @@ async def edit_template(
 
 
 async def pause_template(db: Writer, template_id: UUID, *, by: UserId) -> RecurringInvoice:
-    """Bill nothing until it is resumed. Raises NotFound, TemplateOver."""
+    """Bill nothing until it is resumed, nor this day. Raises NotFound, TemplateOver."""
     return await edit_template(db, template_id, assign(RecurringInvoice.is_active, False), by=by)
 
 
@@ -87,13 +98,12 @@ async def resume_template(
 ) -> RecurringInvoice:
     """Bill again from today on; with `back_bill` the days of the pause too.
 
-    Raises NotFound, TemplateOver.
+    Days from before the pause that were not billed yet are billed in any case. Raises NotFound,
+    TemplateOver.
     """
-    changes: list[Assignment] = [assign(RecurringInvoice.is_active, True)]
-    if not back_bill:
-        today: date = await db.one(BILLING_DAY)
-        changes.append(assign(RecurringInvoice.bill_from, today))
-    return await edit_template(db, template_id, *changes, by=by)
+    with told():
+        await db.run(RESUME, id=template_id, by=by, back_bill=back_bill)
+    return await recurring_invoices.get(db, template_id)
 
 
 async def end_template(db: Writer, template_id: UUID, *, by: UserId) -> RecurringInvoice:
@@ -108,22 +118,29 @@ async def end_template(db: Writer, template_id: UUID, *, by: UserId) -> Recurrin
 
 
 async def run_recurring(
-    db: Writer, *, through: date | None = None, issue: bool = True, most: int = TEMPLATES_MAX
+    db: Writer,
+    *,
+    through: date | None = None,
+    issue: bool = True,
+    most: int = TEMPLATES_MAX,
+    after: UUID | None = None,
 ) -> Billed:
     """Bill every day that is due through `through` (today), of at most `most` templates.
 
     One call, one transaction of its own on `db`; any number may run at once, and run again: there
-    is one invoice per template and day. A missed month is caught up in order. A day for which the
-    customer has no price waits, and its template with it. `issue=False` leaves drafts.
+    is one invoice per template and month. Missed months are caught up in order. A day for which
+    the customer has no price waits, and its template with it. `issue=False` leaves drafts. Call
+    again with the answer's `last` as `after` until that is None, as the worker's job does.
     """
     today: date = await db.one(BILLING_DAY)
     with told():
-        rows = await db.all(RUN, through=through or today, most=most, issue=issue)
-    outcomes = [outcome for outcome, _ in rows]
+        rows = await db.all(RUN, through=through or today, most=most, issue=issue, after=after)
+    outcomes = [outcome for _, outcome, _ in rows]
     return Billed(
-        made=tuple(made for _, made in rows if made is not None),
+        made=tuple(made for *_, made in rows if made is not None),
         no_price=outcomes.count("NO_PRICE"),
         no_miners=outcomes.count("NO_MINERS"),
+        last=max((template for template, *_ in rows), default=None),
     )
 
 
@@ -149,8 +166,8 @@ async def set_price(
         )
 
 
-async def end_price(db: Writer, price_id: UUID, last_day_after: date, *, by: UserId) -> None:
-    """Let a price end on a day, from which on the customer has none until the next.
+async def archive_price(db: Writer, price_id: UUID, *, until: date, by: UserId) -> None:
+    """Let a price hold until before a day, from which on the customer has none until the next.
 
     Raises NotFound, AmountInvalid (the day is not after its first).
     """
@@ -159,7 +176,7 @@ async def end_price(db: Writer, price_id: UUID, last_day_after: date, *, by: Use
         await customer_pricing_config.update(
             db,
             price_id,
-            assign(model.effective_to, last_day_after),
+            assign(model.effective_to, until),
             assign(model.updated_by, cast("UUID", by)),
         )
 

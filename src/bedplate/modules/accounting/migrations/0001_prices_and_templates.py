@@ -99,7 +99,6 @@ CREATE TABLE accounting.recurring_invoices (
     last_generated_date DATE,
     last_day_of_month BOOLEAN DEFAULT false NOT NULL,
     due_days INTEGER DEFAULT '14' NOT NULL,
-    bill_from DATE,
     deleted_at TIMESTAMP WITH TIME ZONE,
     created_by {users_key} NOT NULL,
     updated_by {users_key},
@@ -140,15 +139,47 @@ COMMENT ON COLUMN accounting.recurring_invoices.last_day_of_month IS
     'Bill the month''s last day instead of day_of_month. Ours.';
 COMMENT ON COLUMN accounting.recurring_invoices.due_days IS
     'Days from issue to the due date. Ours.';
-COMMENT ON COLUMN accounting.recurring_invoices.bill_from IS
-    'After a pause: no day before it is billed. Ours.';
 COMMENT ON COLUMN accounting.recurring_invoices.deleted_at IS 'When it was ended for good. Ours.';
 COMMENT ON COLUMN accounting.recurring_invoices.created_by IS 'Who created it.';
 COMMENT ON COLUMN accounting.recurring_invoices.updated_by IS 'Who changed it last.';
 COMMENT ON COLUMN accounting.recurring_invoices.created_at IS 'When the row was made.';
 COMMENT ON COLUMN accounting.recurring_invoices.updated_at IS 'When the row was last changed.';
 """,
+    "template_pauses": """
+CREATE TABLE accounting.template_pauses (
+    id UUID DEFAULT bedplate.uuid7() NOT NULL,
+    recurring_invoice_id UUID NOT NULL,
+    paused_on DATE NOT NULL,
+    resumed_on DATE,
+    billed BOOLEAN DEFAULT false NOT NULL,
+    CONSTRAINT pk_template_pauses PRIMARY KEY (id),
+    CONSTRAINT ck_template_pauses_resumed_on CHECK (resumed_on >= paused_on),
+    CONSTRAINT fk_template_pauses_recurring_invoice_id_recurring_invoices
+        FOREIGN KEY(recurring_invoice_id)
+        REFERENCES accounting.recurring_invoices (id) ON DELETE RESTRICT
+);
+CREATE INDEX ix_template_pauses_recurring_invoice_id
+    ON accounting.template_pauses (recurring_invoice_id);
+CREATE UNIQUE INDEX uq_template_pauses_open ON accounting.template_pauses (recurring_invoice_id)
+    WHERE resumed_on IS NULL;
+COMMENT ON TABLE accounting.template_pauses IS 'When templates were paused.';
+COMMENT ON COLUMN accounting.template_pauses.id IS 'Key (UUIDv7).';
+COMMENT ON COLUMN accounting.template_pauses.recurring_invoice_id IS 'The template.';
+COMMENT ON COLUMN accounting.template_pauses.paused_on IS 'The first day of the pause.';
+COMMENT ON COLUMN accounting.template_pauses.resumed_on IS
+    'The first day it is over; NULL while it lasts.';
+COMMENT ON COLUMN accounting.template_pauses.billed IS 'Whether its days are billed after all.';
+""",
 }
+
+BILLING_DAY = """
+CREATE FUNCTION accounting.billing_day(p_at timestamptz) RETURNS date
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    RETURN (p_at AT TIME ZONE coalesce(
+        (SELECT s.time_zone FROM accounting.billing_settings s), 'UTC'))::date;
+COMMENT ON FUNCTION accounting.billing_day(timestamptz) IS
+    'The day of a moment, in the time zone in which is billed (UTC unless set).';
+"""
 
 REFUSE = """
 CREATE FUNCTION accounting.refuse(p_table text, p_rule text, p_message text) RETURNS void
@@ -208,8 +239,34 @@ BEGIN
 END $$;
 CREATE TRIGGER tr_recurring_invoices_guard BEFORE UPDATE ON accounting.recurring_invoices
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_template();
+
+CREATE FUNCTION accounting.note_pause() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_today date := accounting.billing_day(bedplate.clock());
+BEGIN
+    IF NEW.is_active THEN
+        UPDATE accounting.template_pauses p SET resumed_on = greatest(p.paused_on, v_today)
+        WHERE p.recurring_invoice_id = NEW.id AND p.resumed_on IS NULL;
+    ELSIF NEW.deleted_at IS NULL AND NOT EXISTS (
+        SELECT FROM accounting.template_pauses p
+        WHERE p.recurring_invoice_id = NEW.id AND p.resumed_on IS NULL)
+    THEN
+        INSERT INTO accounting.template_pauses (recurring_invoice_id, paused_on)
+        VALUES (NEW.id, v_today);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tr_recurring_invoices_pause
+    AFTER INSERT OR UPDATE OF is_active ON accounting.recurring_invoices
+    FOR EACH ROW EXECUTE FUNCTION accounting.note_pause();
 """
-FUNCTIONS = ("guard_template()", "guard_price()", "refuse(text, text, text)")
+FUNCTIONS = (
+    "note_pause()",
+    "guard_template()",
+    "guard_price()",
+    "refuse(text, text, text)",
+)
 
 
 def upgrade() -> None:
@@ -217,20 +274,23 @@ def upgrade() -> None:
     run = lines.current().execute
     for text in TABLES.values():
         run(lines.with_users(text))
+    run(BILLING_DAY)
     run(REFUSE)
     run(lines.with_users(GUARDS))
     lines.grant("billing_settings", privileges=("SELECT", "INSERT", "UPDATE"))
-    lines.grant("billed_customers", privileges=("SELECT",))
+    lines.grant("billed_customers", "template_pauses", privileges=("SELECT",))
     lines.grant(
         "customer_pricing_config", "recurring_invoices", privileges=("SELECT", "INSERT", "UPDATE")
     )
     for table in ("customer_pricing_config", "recurring_invoices"):
         lines.guard(table, "user_id", privileges=("SELECT",))
+    lines.executable("billing_day(timestamptz)")
 
 
 def downgrade() -> None:
     """Drop what upgrade() made."""
     run = lines.current().execute
+    run("DROP FUNCTION accounting.billing_day(timestamptz)")
     for table in reversed(TABLES):
         run(f"DROP TABLE accounting.{table}")
     for signature in FUNCTIONS:

@@ -46,8 +46,6 @@ CREATE TABLE accounting.invoices (
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_invoices PRIMARY KEY (id),
     CONSTRAINT uq_invoices_invoice_number UNIQUE (invoice_number),
-    CONSTRAINT uq_invoices_recurring_invoice_id_billing_date
-        UNIQUE (recurring_invoice_id, billing_date),
     CONSTRAINT ck_invoices_total_miners CHECK (total_miners > 0),
     CONSTRAINT ck_invoices_unit_price CHECK (unit_price BETWEEN 0.01 AND 99999999.99),
     CONSTRAINT ck_invoices_paid_amount
@@ -73,6 +71,8 @@ CREATE TABLE accounting.invoices (
     CONSTRAINT fk_invoices_updated_by_users FOREIGN KEY(updated_by)
         REFERENCES {users} ON DELETE RESTRICT
 );
+CREATE UNIQUE INDEX uq_invoices_recurring_invoice_id_month
+    ON accounting.invoices (recurring_invoice_id, date_trunc('month', billing_date::timestamp));
 CREATE INDEX ix_invoices_created_at ON accounting.invoices (created_at, id);
 CREATE INDEX ix_invoices_created_by ON accounting.invoices (created_by);
 CREATE INDEX ix_invoices_due_date ON accounting.invoices (due_date);

@@ -21,15 +21,6 @@ touches = Footprint(
     ]
 )
 
-BILLING_DAY = """
-CREATE FUNCTION accounting.billing_day(p_at timestamptz) RETURNS date
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    RETURN (p_at AT TIME ZONE coalesce(
-        (SELECT s.time_zone FROM accounting.billing_settings s), 'UTC'))::date;
-COMMENT ON FUNCTION accounting.billing_day(timestamptz) IS
-    'The day of a moment, in the time zone in which is billed (UTC unless set).';
-"""
-
 INVOICES = """
 CREATE FUNCTION accounting.may_become(
     p_old accounting.invoice_status, p_new accounting.invoice_status
@@ -319,16 +310,14 @@ FUNCTIONS = (
     "require_given(text)",
     "number_of(date, bigint)",
     "may_become(accounting.invoice_status, accounting.invoice_status)",
-    "billing_day(timestamptz)",
 )
 
 
 def upgrade() -> None:
     """Create the functions and their triggers."""
     run = lines.current().execute
-    for text in (BILLING_DAY, INVOICES, PAYMENTS, MESSAGES):
+    for text in (INVOICES, PAYMENTS, MESSAGES):
         run(lines.with_users(text))
-    lines.executable("billing_day(timestamptz)")
 
 
 def downgrade() -> None:

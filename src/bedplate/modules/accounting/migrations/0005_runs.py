@@ -45,8 +45,11 @@ CREATE FUNCTION accounting.billing_dates(
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         SELECT d.day
-        FROM (SELECT greatest((p_template).start_date, (p_template).bill_from,
-                              (p_template).last_generated_date + 1) AS first,
+        -- From the month after the last that was billed, so that a template whose day is moved
+        -- never bills a month twice.
+        FROM (SELECT greatest((p_template).start_date,
+                              (date_trunc('month', (p_template).last_generated_date::timestamp)
+                               + interval '1 month')::date) AS first,
                      least(p_through, (p_template).end_date) AS last) AS w
         CROSS JOIN LATERAL generate_series(date_trunc('month', w.first::timestamp),
                                            w.last::timestamp, interval '1 month') AS m (month)
@@ -54,10 +57,16 @@ CREATE FUNCTION accounting.billing_dates(
             WHEN (p_template).last_day_of_month THEN (m.month + interval '1 month - 1 day')::date
             ELSE m.month::date + (p_template).day_of_month - 1 END AS day) AS d
         WHERE d.day BETWEEN w.first AND w.last
+          AND NOT EXISTS (
+              SELECT FROM accounting.template_pauses p
+              WHERE p.recurring_invoice_id = (p_template).id AND NOT p.billed
+                AND d.day >= p.paused_on AND d.day < coalesce(p.resumed_on, 'infinity'))
         ORDER BY d.day;
     END;
 
-CREATE FUNCTION accounting.run_recurring(p_through date, p_limit int, p_issue boolean)
+CREATE FUNCTION accounting.run_recurring(
+    p_through date, p_limit int, p_issue boolean, p_after uuid DEFAULT NULL
+)
     RETURNS TABLE (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -72,6 +81,7 @@ BEGIN
     WITH template AS MATERIALIZED (
         SELECT r FROM accounting.recurring_invoices r
         WHERE r.is_active AND r.deleted_at IS NULL AND r.start_date <= p_through
+          AND (p_after IS NULL OR r.id > p_after)
           AND EXISTS (SELECT FROM accounting.billing_dates(r, p_through))
         ORDER BY r.id LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     ), due AS (
@@ -97,7 +107,7 @@ BEGIN
                (t.r).created_by, (t.r).id, t.day
         FROM told t WHERE t.outcome = 'MADE'
         ORDER BY t.day, (t.r).id
-        ON CONFLICT ON CONSTRAINT uq_invoices_recurring_invoice_id_billing_date DO NOTHING
+        ON CONFLICT DO NOTHING  -- The template's month is billed already.
         RETURNING invoices.id, invoices.recurring_invoice_id, invoices.billing_date
     ), moved AS (
         UPDATE accounting.recurring_invoices r SET last_generated_date = l.day
@@ -115,8 +125,24 @@ BEGIN
     END IF;
     RETURN QUERY SELECT * FROM unnest(v_rows);
 END $$;
-COMMENT ON FUNCTION accounting.run_recurring(date, int, boolean) IS
+COMMENT ON FUNCTION accounting.run_recurring(date, int, boolean, uuid) IS
     'Bill every day that is due of at most so many templates; what others work on is left to them.';
+"""
+
+RESUME = """
+CREATE FUNCTION accounting.resume(p_template uuid, p_by {users_key}, p_back_bill boolean)
+    RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- The template first, as every writer of it: its trigger then ends the pause.
+    PERFORM FROM accounting.recurring_invoices r WHERE r.id = p_template FOR NO KEY UPDATE;
+    UPDATE accounting.template_pauses p SET billed = p_back_bill
+    WHERE p.recurring_invoice_id = p_template AND p.resumed_on IS NULL;
+    UPDATE accounting.recurring_invoices r SET is_active = true, updated_by = p_by
+    WHERE r.id = p_template;
+END $$;
+COMMENT ON FUNCTION accounting.resume(uuid, {users_key}, boolean) IS
+    'End the pause of a template; its days are billed after all, or never.';
 """
 
 OVERDUE = """
@@ -232,7 +258,8 @@ SIGNATURES = (
     "pay(uuid, uuid, {cost_payments_key}, numeric, timestamptz)",
     "set_price(uuid, {users_key}, numeric, date, {users_key})",
     "run_overdue(int)",
-    "run_recurring(date, int, boolean)",
+    "resume(uuid, {users_key}, boolean)",
+    "run_recurring(date, int, boolean, uuid)",
     "billing_dates(accounting.recurring_invoices, date)",
     "issue_many(uuid[])",
 )
@@ -248,7 +275,7 @@ def upgrade() -> None:
         "CREATE TYPE accounting.billed AS"
         " (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid)"
     )
-    for text in (ISSUE, RECURRING.replace("{in_service}", counted), OVERDUE, PRICE, PAY):
+    for text in (ISSUE, RECURRING.replace("{in_service}", counted), RESUME, OVERDUE, PRICE, PAY):
         run(lines.with_users(text))
     lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
 

@@ -13,6 +13,7 @@ from bedplate.modules.accounting.models.recurring import (
     BillingSettings,
     CustomerPricingConfig,
     RecurringInvoice,
+    TemplatePause,
 )
 from bedplate.modules.accounting.models.states import (
     SCHEMA,
@@ -39,4 +40,5 @@ __all__ = [
     "NotificationStatus",
     "NotificationType",
     "RecurringInvoice",
+    "TemplatePause",
 ]

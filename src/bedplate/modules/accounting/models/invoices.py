@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,6 +27,9 @@ from bedplate.modules.accounting.models.states import AMOUNT_MAX, PRICE_MAX, SCH
 from bedplate.modules.auth import User
 from bedplate.modules.mining import CostPayment
 
+if TYPE_CHECKING:
+    from bedplate.modules.accounting.models.notifications import InvoiceNotification
+
 
 class Invoice(Identified, Attributed, Timestamped, Model):
     """One invoice (plan B). A draft may change; once issued, its money never does.
@@ -34,7 +37,11 @@ class Invoice(Identified, Attributed, Timestamped, Model):
     The number is given by the database when the invoice is issued: the day in the billing time
     zone and that day's serial, without gaps. `paid_amount` and `refunded_amount` are the sums of
     its payments and refunds, kept by the database; `total_amount` is the product of the other two.
-    `recurring_invoice_id` and `billing_date` say which template and which of its days it bills.
+    `recurring_invoice_id` and `billing_date` say which template and which of its days it bills; a
+    template bills a month once.
+
+    Ours, beside the plan's columns: `paid_amount`, `refunded_amount`, `recurring_invoice_id`,
+    `billing_date`.
     """
 
     __tablename__ = "invoices"
@@ -92,14 +99,12 @@ class Invoice(Identified, Attributed, Timestamped, Model):
     payments: Mapped[list[InvoicePayment]] = relationship(
         init=False, lazy="raise", back_populates="invoice"
     )
+    notifications: Mapped[list[InvoiceNotification]] = relationship(
+        init=False, lazy="raise", back_populates="invoice"
+    )
 
     __table_args__: Any = (
         UniqueConstraint("invoice_number", name="uq_invoices_invoice_number"),
-        UniqueConstraint(
-            "recurring_invoice_id",
-            "billing_date",
-            name="uq_invoices_recurring_invoice_id_billing_date",
-        ),
         CheckConstraint("total_miners > 0", name="total_miners"),
         CheckConstraint(f"unit_price BETWEEN 0.01 AND {PRICE_MAX}", name="unit_price"),
         CheckConstraint(
@@ -123,6 +128,12 @@ class Invoice(Identified, Attributed, Timestamped, Model):
         ),
         CheckConstraint(
             "(recurring_invoice_id IS NULL) = (billing_date IS NULL)", name="billing_date"
+        ),
+        Index(
+            "uq_invoices_recurring_invoice_id_month",
+            "recurring_invoice_id",
+            text("date_trunc('month', billing_date::timestamp)"),
+            unique=True,
         ),
         Index("ix_invoices_user_id", "user_id", "created_at", "id"),
         Index("ix_invoices_status", "status", "due_date"),

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bedplate.kernel import clock
 from bedplate.kernel.audit import LOG_TABLE, AuditLogged, table_args
 from bedplate.kernel.columns import Identified
 from bedplate.kernel.model import Model
 from bedplate.kernel.types import enum_type, moment
+from bedplate.modules.accounting.models.invoices import Invoice
 from bedplate.modules.accounting.models.states import (
     SCHEMA,
     AuditAction,
@@ -25,7 +26,10 @@ RETRIES_MAX = 8
 
 
 class InvoiceNotification(Identified, Model):
-    """One message about an invoice (plan B): the mirror of an outgoing mail of `delivery`."""
+    """One message about an invoice (plan B): the mirror of an outgoing mail of `delivery`.
+
+    Ours, beside the plan's columns: `stage`, `mail_id`.
+    """
 
     __tablename__ = "invoice_notifications"
 
@@ -70,6 +74,10 @@ class InvoiceNotification(Identified, Model):
     )
     created_at: Mapped[datetime] = mapped_column(
         moment(), init=False, server_default=clock.sql_now(), comment="When the row was made."
+    )
+
+    invoice: Mapped[Invoice] = relationship(
+        init=False, lazy="raise", back_populates="notifications"
     )
 
     __table_args__: Any = (

@@ -8,21 +8,24 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from bedplate.kernel.columns import Identified, Timestamped
 from bedplate.kernel.model import GUARDED, Model
 from bedplate.kernel.types import document, moment, money, user_key
 from bedplate.modules.accounting.models.people import Attributed
 from bedplate.modules.accounting.models.states import PRICE_MAX, SCHEMA
+from bedplate.modules.auth import User
 
 
 class RecurringInvoice(Identified, Attributed, Timestamped, Model):
     """A template: one invoice for a customer's miners every month (plan B).
 
     Bills on `day_of_month` (1 to 28), or on the month's last day, in the billing time zone, from
-    `start_date` to `end_date` inclusive. `is_active` false is a pause: the days of a pause are not
-    billed later unless resuming asks for it (`bill_from`). `deleted_at` ends it for good.
+    `start_date` to `end_date` inclusive, once a month at most. `is_active` false is a pause: its
+    days are not billed later unless resuming asks for it. `deleted_at` ends it for good.
+
+    Ours, beside the plan's columns: `last_day_of_month`, `due_days`, `deleted_at`.
     """
 
     __tablename__ = "recurring_invoices"
@@ -52,11 +55,12 @@ class RecurringInvoice(Identified, Attributed, Timestamped, Model):
     due_days: Mapped[int] = mapped_column(
         default=14, server_default="14", comment="Days from issue to the due date. Ours."
     )
-    bill_from: Mapped[date | None] = mapped_column(
-        init=False, default=None, comment="After a pause: no day before it is billed. Ours."
-    )
     deleted_at: Mapped[datetime | None] = mapped_column(
         moment(), init=False, default=None, comment="When it was ended for good. Ours."
+    )
+
+    user: Mapped[User] = relationship(
+        init=False, lazy="raise", foreign_keys="RecurringInvoice.user_id"
     )
 
     __table_args__: Any = (
@@ -79,6 +83,41 @@ class RecurringInvoice(Identified, Attributed, Timestamped, Model):
     )
 
 
+class TemplatePause(Model):
+    """One pause of a template, from a day until before another; kept by the database. Ours."""
+
+    __tablename__ = "template_pauses"
+
+    id: Mapped[UUID] = mapped_column(
+        primary_key=True, server_default=text("bedplate.uuid7()"), comment="Key (UUIDv7)."
+    )
+    recurring_invoice_id: Mapped[UUID] = mapped_column(
+        ForeignKey("accounting.recurring_invoices.id", ondelete="RESTRICT"),
+        comment="The template.",
+    )
+    paused_on: Mapped[date] = mapped_column(comment="The first day of the pause.")
+    resumed_on: Mapped[date | None] = mapped_column(
+        default=None, comment="The first day it is over; NULL while it lasts."
+    )
+    billed: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=text("false"),
+        comment="Whether its days are billed after all.",
+    )
+
+    __table_args__: Any = (
+        CheckConstraint("resumed_on >= paused_on", name="resumed_on"),
+        Index("ix_template_pauses_recurring_invoice_id", "recurring_invoice_id"),
+        Index(
+            "uq_template_pauses_open",
+            "recurring_invoice_id",
+            unique=True,
+            postgresql_where=text("resumed_on IS NULL"),
+        ),
+        {"schema": SCHEMA, "comment": "When templates were paused."},
+    )
+
+
 class CustomerPricingConfig(Identified, Attributed, Timestamped, Model):
     """What a miner costs one customer from a day on (plan B); never deleted.
 
@@ -98,6 +137,10 @@ class CustomerPricingConfig(Identified, Attributed, Timestamped, Model):
     effective_from: Mapped[date] = mapped_column(comment="The first day of the price.")
     effective_to: Mapped[date | None] = mapped_column(
         default=None, comment="The first day it is over; NULL: open."
+    )
+
+    user: Mapped[User] = relationship(
+        init=False, lazy="raise", foreign_keys="CustomerPricingConfig.user_id"
     )
 
     __table_args__: Any = (
