@@ -21,7 +21,10 @@ from sqlalchemy import make_url
 
 from bedplate import Binding, Settings, UserId
 from bedplate.catalog import Connection, canonical, connect, contents, read
-from bedplate.kernel import roles
+from bedplate.kernel import registry, roles
+from bedplate.kernel.registry import Registry
+from bedplate.operations import checks, migrate
+from bedplate.operations.migrate import Receipt
 from bedplate.testing import Server
 
 _numbers = itertools.count(1)
@@ -232,6 +235,47 @@ class Hosted:
     def schemas(self) -> set[str]:
         query = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
         return {str(name) for (name,) in self._ask(query)}
+
+    def enable(self) -> list[Receipt]:
+        """Bring every line to its head, as the owner; return the receipts."""
+        receipts: list[Receipt] = []
+        migrate.apply_unproven(
+            self.registry,
+            owner_url=self.owner_url,
+            app_url=self.settings.database_url,
+            bindings=self.settings.bind,
+            on_receipt=receipts.append,
+        )
+        return receipts
+
+    def disable(self) -> None:
+        """Take back every line, the youngest first and the kernel's last."""
+        modules = self.registry
+        for line in modules.lines[::-1]:
+            migrate.undo(
+                modules,
+                line.name,
+                to=None,
+                owner_url=self.owner_url,
+                bindings=self.settings.bind,
+            )
+
+    def broken(self) -> list[str]:
+        """The laws that do not hold, of ours and of every module."""
+        assert self.settings.database_url is not None
+        outcomes = checks.run(
+            self.registry, self.settings.database_url, bindings=self.settings.bind
+        )
+        return [each.id for each in outcomes if not each.ok and not each.is_warning]
+
+    @property
+    def registry(self) -> Registry:
+        return registry.load(self.settings.modules, bound=self.settings.bind)
+
+    @property
+    def owner_url(self) -> str:
+        assert self.settings.database_owner_url is not None
+        return self.settings.database_owner_url
 
     def _ask(self, query: str, parameters: object = None) -> list[tuple[object, ...]]:
         with connect(self.admin_url, autocommit=True, purpose="journey") as admin:

@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 
 from bedplate import Database, Project, Settings, UserId, equal, errors
-from bedplate.kernel import registry
 from bedplate.modules.auth import User, backfill_preferences, create_user, users
 from bedplate.modules.credits import (
     Charge,
@@ -35,7 +34,7 @@ from bedplate.modules.mining import (
     retire_miner,
     set_rate,
 )
-from bedplate.operations import backup, checks, migrate
+from bedplate.operations import backup, migrate
 from bedplate.operations.migrate import Receipt
 from bedplate.testing import Server
 from tests.journeys.host_layouts import EMAILS, LAYOUTS, Hosted, Layout, hosted
@@ -56,7 +55,7 @@ async def test_enable_use_disable(host: Hosted) -> None:
     triggers = host.foreign_key_triggers()
     schemas = host.schemas()
 
-    receipts = apply(host)
+    receipts = host.enable()
     assert len(receipts) >= 10, "every revision of three lines has one"
     assert [(each.rows_touched, each.rewritten) for each in receipts] == [(0, ())] * len(receipts)
     changed = {name.partition(".")[0] for each in receipts for name in each.shape_changes}
@@ -70,12 +69,12 @@ async def test_enable_use_disable(host: Hosted) -> None:
     assert len(commands) > 100, "the watch sees what we make"
     assert [each for each in commands if host.is_others(each)] == []
 
-    assert apply(host) == [], "the second time there is nothing to do"
+    assert host.enable() == [], "the second time there is nothing to do"
     await _use(host)
     assert host.commands() == [], "neither that nor using it is DDL"
     assert host.state() ^ before == set()
 
-    disable(host)
+    host.disable()
     assert host.schemas() == schemas
     assert host.state() ^ before == set()
     assert host.foreign_key_triggers() == triggers
@@ -87,10 +86,9 @@ def test_apply_as_the_command_runs_it(host: Hosted, tmp_path: Path) -> None:
     """With the rehearsal on a copy and the backup: neither touches what is the host's."""
     before = host.state()
     settings = host.settings
-    assert settings.database_owner_url is not None
     target = migrate.Target(
-        registry=registry.load(settings.modules),
-        owner_url=settings.database_owner_url,
+        registry=host.registry,
+        owner_url=host.owner_url,
         app_url=settings.database_url,
         admin_url=host.admin_url,
         folder=tmp_path,
@@ -110,48 +108,13 @@ def test_apply_as_the_command_runs_it(host: Hosted, tmp_path: Path) -> None:
     assert host.commands() == []
 
 
-def apply(host: Hosted) -> list[Receipt]:
-    """Bring every line to its head, as the owner; return the receipts."""
-    receipts: list[Receipt] = []
-    settings = host.settings
-    assert settings.database_owner_url is not None
-    migrate.apply_unproven(
-        registry.load(settings.modules),
-        owner_url=settings.database_owner_url,
-        app_url=settings.database_url,
-        bindings=settings.bind,
-        on_receipt=receipts.append,
-    )
-    return receipts
-
-
-def disable(host: Hosted) -> None:
-    """Take back every line, the youngest first and the kernel's last."""
-    settings = host.settings
-    assert settings.database_owner_url is not None
-    for module in ("bedplate", *settings.modules)[::-1]:
-        migrate.undo(
-            registry.load(settings.modules),
-            module,
-            to=None,
-            owner_url=settings.database_owner_url,
-            bindings=settings.bind,
-        )
-
-
 async def _use(host: Hosted) -> None:
     async with await Project.open(settings=host.settings) as project:
         await _read_users(project.db, host.layout)
         await _spend_credits(project.db, *host.layout.keys)
         if "mining" in host.layout.modules:
             await _look_at_miners(project.db, host.layout.keys[0])
-    assert host.settings.database_url is not None
-    outcomes = checks.run(
-        registry.load(host.settings.modules),
-        host.settings.database_url,
-        bindings=host.settings.bind,
-    )
-    assert [each.id for each in outcomes if not each.ok and not each.is_warning] == []
+    assert host.broken() == []
 
 
 async def _read_users(db: Database, layout: Layout) -> None:

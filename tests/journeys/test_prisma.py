@@ -20,7 +20,6 @@ import pytest
 from bedplate import Settings
 from bedplate.testing import Server
 from tests.journeys.host_layouts import DDL, LAYOUTS, Hosted, hosted
-from tests.journeys.test_beside_hosts import apply, disable
 
 pytestmark = pytest.mark.node
 
@@ -83,7 +82,7 @@ def test_prisma_sees_no_drift_in_the_hosts_schema(prisma: Prisma, host: Hosted) 
     before = _said(prisma("introspect", url, "public"))
     assert "model User" in before
 
-    apply(host)
+    host.enable()
     assert _said(prisma("introspect", url, "public")) == before
     assert "No difference" in _said(prisma("drift", url, schema))
     both = _said(prisma("introspect", url, "public", *sorted(host.layout.our_schemas)))
@@ -97,7 +96,7 @@ def test_prisma_sees_no_drift_in_the_hosts_schema(prisma: Prisma, host: Hosted) 
         assert "surprise" in found.stdout
         admin.execute('ALTER TABLE "User" DROP COLUMN surprise')
 
-    disable(host)
+    host.disable()
     assert _said(prisma("introspect", url, "public")) == before
 
 

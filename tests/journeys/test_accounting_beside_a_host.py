@@ -1,0 +1,267 @@
+"""Accounting beside a host's own seven tables: a year of business, and nothing of theirs touched.
+
+IN11: every catalog row and every row of the seven tables is the same before, while and after, the
+receipts say so, and every invoice is recounted by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select
+
+from bedplate import Project, Settings, acting, errors
+from bedplate.catalog import connect
+from bedplate.modules.accounting import (
+    AuditLog,
+    BillingSettings,
+    aged_receivables,
+    billing_settings,
+)
+from bedplate.modules.auth import backfill_preferences
+from bedplate.operations.migrate import Receipt, failures, patience
+from bedplate.testing import FrozenClock, Server
+from bedplate.testing import clock as test_clock
+from tests.journeys.accounting_book import (
+    CONFLICT,
+    DONE,
+    NOT_PAYABLE,
+    OTHER_PAYER,
+    OVER,
+    OVER_REFUND,
+    REFUSED,
+    Book,
+)
+from tests.journeys.accounting_year import Year
+from tests.journeys.host_layouts import Hosted, hosted
+from tests.journeys.mining_farm import SCHEMA, YEAR, Farm
+
+ZONE = "America/New_York"
+NEW_TABLES = (
+    "invoices",
+    "recurring_invoices",
+    "customer_pricing_config",
+    "invoice_payments",
+    "audit_logs",
+    "invoice_notifications",
+)
+# Verbatim, from the plan.
+VERIFICATION = """
+SELECT COUNT(*) FROM users;
+SELECT COUNT(*) FROM cost_payments;
+SELECT COUNT(*) FROM miners;
+SELECT COUNT(*) FROM invoices;
+SELECT COUNT(*) FROM recurring_invoices;
+SELECT COUNT(*) FROM customer_pricing_config;
+SELECT COUNT(*) FROM invoice_payments;
+SELECT COUNT(*) FROM audit_logs;
+SELECT COUNT(*) FROM invoice_notifications;
+"""
+EVERY_INVOICE = """
+SELECT id, invoice_number, user_id, total_miners, unit_price, total_amount, paid_amount,
+       refunded_amount, total_amount - paid_amount, status::text, due_date, paid_date,
+       recurring_invoice_id, billing_date
+FROM accounting.invoices
+"""
+CLOCKS = """
+SELECT string_agg(pg_get_functiondef(p.oid) || ';', E'\\n') FROM pg_proc p
+WHERE p.pronamespace = 'bedplate'::regnamespace AND p.proname IN ('now', 'clock')
+"""
+SMALL = Farm()
+REFUSALS = {DONE, CONFLICT, NOT_PAYABLE, OTHER_PAYER, OVER, OVER_REFUND, REFUSED}
+KEY_TYPES = (
+    SMALL,
+    Farm(key_type="bigint", users_count=7, miners_count=30, payments_count=25),
+    Farm(key_type="text", users_count=7, miners_count=30, payments_count=25),
+)
+
+
+def touched(receipts: list[Receipt]) -> set[str]:
+    """The schemas in which something that was there changed; no row anywhere did."""
+    assert [(each.rows_touched, each.rewritten) for each in receipts] == [(0, ())] * len(receipts)
+    return {name.partition(".")[0] for each in receipts for name in each.shape_changes}
+
+
+@contextmanager
+def frozen(host: Hosted, clock: FrozenClock) -> Generator[None]:
+    """Let the clock of the test rule this database, and take it out again."""
+    with connect(host.owner_url, autocommit=True, purpose="journey") as owner:
+        found = owner.execute(CLOCKS.encode()).fetchone()
+        assert found is not None
+        owner.execute(test_clock.SQL.encode())
+        with clock.ruling(host.owner_url):
+            yield
+        clock.thaw()
+        owner.execute(found[0].encode())
+        owner.execute(b"DROP TABLE bedplate.frozen_clock")
+
+
+def asked(host: Hosted, statement: str) -> list[tuple[Any, ...]]:
+    """Ask as the app, with accounting's tables and the host's on the search path."""
+    assert host.settings.database_url is not None
+    with connect(host.settings.database_url, autocommit=True, purpose="journey") as app:
+        app.execute(f"SET search_path = {SCHEMA}, accounting".encode())
+        return app.execute(statement.encode()).fetchall()
+
+
+def verified(host: Hosted) -> list[int]:
+    """What the plan's own verification counts: three tables of the host's, six new ones."""
+    statements = [each for each in VERIFICATION.split(";") if each.strip()]
+    return [asked(host, each)[0][0] for each in statements]
+
+
+def recounted(farm: Farm, year: Year) -> dict[Any, tuple[Any, ...]]:
+    """Every invoice as the book has it, in the shape of EVERY_INVOICE."""
+    found: dict[Any, tuple[Any, ...]] = {}
+    for key, bill in year.book.bills.items():
+        at = year.ids[key]
+        sums = (bill.cents, bill.total, bill.paid, bill.refunded, bill.total - bill.paid)
+        found[at] = (
+            bill.number or f"DRAFT-{at}",
+            farm.key("users", bill.customer),
+            bill.miners,
+            *(f"{cents // 100}.{cents % 100:02}" for cents in sums),
+            bill.status,
+            bill.due,
+            bill.closed,
+            UUID(key[0]) if key[1] else None,
+            key[1],
+        )
+    return found
+
+
+def invoices_of(host: Hosted) -> dict[Any, tuple[Any, ...]]:
+    rows = asked(host, EVERY_INVOICE)
+    return {row[0]: (*row[1:4], *map(str, row[4:9]), *row[9:]) for row in rows}
+
+
+async def live(host: Hosted, farm: Farm, clock: FrozenClock, pace: int) -> Year:
+    """A year of business; at the turn of every month the host's tables are looked at."""
+    before = host.state()
+    async with await Project.open(settings=host.settings) as project:
+        book = Book(
+            ZoneInfo(ZONE),
+            farm.running,
+            {n: (payer, cents) for n, (payer, cents, _) in enumerate(farm.payments, start=1)},
+            datetime(YEAR, 1, 1, tzinfo=UTC),
+        )
+        await billing_settings.create(project.db, BillingSettings(time_zone=ZONE))
+        async with project.db.transaction() as tx:
+            await backfill_preferences(tx)
+        year = Year(project.db, farm, clock, book, pace)
+
+        async def look() -> None:
+            assert await asyncio.to_thread(host.state) ^ before == set()
+
+        with acting(year.by):
+            await year.live(look)
+            await agree_on_reports(year)
+        return year
+
+
+async def agree_on_reports(year: Year) -> None:
+    """What customers owe, and how often each thing was done, are the book's too."""
+    owed = Counter[Any]()
+    for bill in year.book.bills.values():
+        if bill.status in ("ISSUED", "OVERDUE"):
+            owed[year.user(bill.customer)] += bill.total - bill.paid
+    aged = await aged_receivables(year.db)
+    assert {each.user_id: int(each.due * 100) for each in aged} == owed
+    logged = Counter(action.name for action in await year.db.all(select(AuditLog.action)))
+    assert {name: logged[name] for name in year.book.actions} == year.book.actions
+
+
+@pytest.mark.parametrize("farm", KEY_TYPES, ids=lambda farm: farm.key_type)
+async def test_a_year_of_business_leaves_the_host_as_it_was(
+    bedplate_server: Server, bedplate_settings: Settings, bedplate_clock: FrozenClock, farm: Farm
+) -> None:
+    pace = 3 if farm is SMALL else 10
+    with hosted(bedplate_server, bedplate_settings, farm) as host:
+        year = await whole(host, farm, bedplate_clock, pace)
+        assert set(year.told) >= (REFUSALS if farm is SMALL else {DONE})
+
+
+async def whole(host: Hosted, farm: Farm, clock: FrozenClock, pace: int) -> Year:
+    """Enable, do a year of business, disable; and look at the host's tables all the while."""
+    with connect(host.admin_url, autocommit=True, purpose="journey") as admin:
+        farm.fill(admin)
+    before, schemas = host.state(), host.schemas()
+    triggers = host.foreign_key_triggers()
+    host.commands()
+
+    receipts = host.enable()
+    assert len(receipts) >= 10
+    assert touched(receipts) <= farm.our_schemas
+    assert host.state() ^ before == set()
+    assert host.foreign_key_triggers() > triggers, "our foreign keys point at the host's tables"
+    rows = [farm.users_count, farm.payments_count, farm.miners_count]
+    assert verified(host) == [*rows, *[0] * len(NEW_TABLES)]
+    assert host.enable() == [], "the second time there is nothing to do"
+
+    with frozen(host, clock):
+        year = await live(host, farm, clock, pace)
+        assert verified(host)[:3] == rows
+        assert invoices_of(host) == recounted(farm, year)
+        assert host.broken() == []
+    assert [each for each in host.commands() if host.is_others(each)] == []
+    assert host.state() ^ before == set()
+
+    host.disable()
+    assert host.schemas() == schemas
+    assert host.state() ^ before == set()
+    assert host.foreign_key_triggers() == triggers
+    assert [each for each in host.commands() if host.is_others(each)] == []
+    return year
+
+
+@pytest.mark.parametrize("table", ["users", "cost_payments"])
+def test_a_lock_in_the_way_is_waited_for(
+    bedplate_server: Server,
+    bedplate_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+) -> None:
+    """The host works on: whoever enables gives way soon, asks again, and leaves nothing half."""
+    asked_again: list[BaseException] = []
+
+    def is_conflict(error: BaseException) -> bool:
+        asked_again.append(error)
+        return failures.is_lock_conflict(error)
+
+    monkeypatch.setattr(patience, "is_lock_conflict", is_conflict)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(patience, "LOCK_PAUSE_S", (0.01, 0.02))
+    farm = Farm(users_count=3, miners_count=5, payments_count=4)
+    with hosted(bedplate_server, bedplate_settings, farm) as host, ThreadPoolExecutor(1) as other:
+        with connect(host.admin_url, autocommit=True, purpose="journey") as admin:
+            farm.fill(admin)
+        before = host.state()
+        with connect(host.admin_url, purpose="journey") as writer:
+            write = f'UPDATE farm.{table} SET "_id" = "_id" WHERE false'.encode()
+            writer.execute(write)
+            monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 3)
+            with pytest.raises(errors.MigrationFailed, match="pg_blocking_pids"):
+                host.enable()
+            assert len(asked_again) == 3
+            assert host.state() ^ before == set()
+            monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 500)
+            enabling = other.submit(host.enable)
+            while len(asked_again) < 6:
+                with connect(host.admin_url, autocommit=True, purpose="journey") as another:
+                    another.execute(b"SET lock_timeout = '1s'")
+                    another.execute(write)
+            assert not enabling.done()
+            writer.rollback()
+            assert touched(enabling.result(timeout=60)) <= farm.our_schemas
+        assert verified(host)[3:] == [0] * len(NEW_TABLES)
+        assert host.enable() == []
+        assert host.state() ^ before == set()
