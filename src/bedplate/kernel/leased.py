@@ -124,6 +124,21 @@ def leased_columns() -> list[sa.Column[Any]]:
     ]
 
 
+def leased_args(table: str) -> tuple[sa.schema.SchemaItem, ...]:
+    """Return what `leased_rules` adds to a table, for a module's model to declare."""
+    rules = [sa.CheckConstraint(condition, name=rule) for rule, condition in _RULES.items()]
+    indexes = [
+        sa.Index(
+            f"{kind}_{table}_{rest}",
+            *(sa.text(column) for column in columns.split(", ")),
+            unique=kind == "uq",
+            postgresql_where=sa.text(condition),
+        )
+        for kind, rest, columns, condition in _INDEXES
+    ]
+    return (*rules, *indexes)
+
+
 def leased_rules(table: str) -> None:
     """Add the rules and indexes that leases rely on to a table of the revision's schema.
 
