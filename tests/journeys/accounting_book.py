@@ -53,17 +53,17 @@ class Template:
     active: bool = True
     over: bool = False
     billed: date | None = None
-    resumed: date | None = None
+    pauses: list[tuple[date, date]] = field(default_factory=list)
 
     def due(self, today: date) -> Iterator[date]:
-        """The days that are to be billed by today, in order."""
-        day = max(self.start, self.resumed or self.start)
+        """The days that are to be billed by today, in order: one in a month, none in a pause."""
+        day = self.start
         if self.billed is not None:
-            day = max(day, self.billed + timedelta(days=1))
+            day = max(day, (self.billed.replace(day=1) + timedelta(days=31)).replace(day=1))
         last = today if self.end is None else min(today, self.end)
         while day <= last:
             wanted = self.day or calendar.monthrange(day.year, day.month)[1]
-            if day.day == wanted:
+            if day.day == wanted and not any(first <= day < after for first, after in self.pauses):
                 yield day
             day += timedelta(days=1)
 
@@ -106,6 +106,7 @@ class Book:
     bills: dict[Key, Bill] = field(default_factory=dict)
     by_customer: dict[int, dict[Key, Bill]] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
+    paused: dict[str, date] = field(default_factory=dict)
     prices: dict[int, list[Price]] = field(default_factory=dict)
     issued: dict[date, int] = field(default_factory=dict)
     actions: dict[str, int] = field(default_factory=dict)
@@ -150,13 +151,15 @@ class Book:
 
     def pause(self, name: str) -> str:
         self.templates[name].active = False
+        self.paused[name] = self.today
         self._log("RECURRING_INVOICE_PAUSED")
         return DONE
 
     def resume(self, name: str, back_bill: bool) -> str:
         self.templates[name].active = True
+        paused = self.paused.pop(name)
         if not back_bill:
-            self.templates[name].resumed = self.today
+            self.templates[name].pauses.append((paused, self.today))
         self._log("RECURRING_INVOICE_RESUMED")
         return DONE
 

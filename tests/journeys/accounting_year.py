@@ -118,9 +118,11 @@ class Year:
 
     async def run(self) -> None:
         self.book.run_recurring()
-        made: list[UUID] = []
-        while billed := (await module.run_recurring(self.db)).made:
-            made += billed
+        billed = await module.run_recurring(self.db)
+        made = [*billed.made]
+        while billed.last is not None:
+            billed = await module.run_recurring(self.db, after=billed.last)
+            made += billed.made
         if made:
             chosen = select(module.Invoice).where(module.Invoice.id.in_(made))
             for invoice in await self.db.all(chosen):
