@@ -38,6 +38,10 @@ class Subscriptions:
     def __init__(self, subscriptions: Iterable[Subscription] = ()) -> None:
         self._all = tuple(subscriptions)
 
+    def hear(self, event: type[Event]) -> bool:
+        """Tell whether anybody hears events of a type."""
+        return any(issubclass(event, each.event) for each in self._all)
+
     async def tell(self, tx: Transaction, event: Event) -> None:
         """Call every subscriber of the event in turn; the first failure fails the transaction."""
         for subscription in self._all:

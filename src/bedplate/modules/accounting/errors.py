@@ -112,3 +112,17 @@ class ContentInvalid(AccountingRefused):
 
     code = "accounting.content_invalid"
     advice = "Run bedplate check: it names the documents whose content was changed."
+
+
+class NoAddress(AccountingRefused):
+    """The customer has no address to write to."""
+
+    code = "accounting.no_address"
+    advice = "Give the customer an e-mail address."
+
+
+class NothingSends(AccountingRefused):
+    """No enabled module carries messages to customers."""
+
+    code = "accounting.nothing_sends"
+    advice = "Enable the module delivery, or let a module of yours hear accounting.MessageWritten."

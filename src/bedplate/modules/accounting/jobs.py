@@ -6,7 +6,15 @@ from datetime import timedelta
 
 from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Periodic, Running
-from bedplate.modules.accounting.actions import OVERDUE_MAX, run_overdue, run_recurring
+from bedplate.modules.accounting.actions import (
+    MESSAGES_MAX,
+    OVERDUE_MAX,
+    recall_reminders,
+    remind,
+    run_overdue,
+    run_recurring,
+    send_due,
+)
 
 
 async def recurring(db: Database, running: Running[None]) -> None:
@@ -22,8 +30,18 @@ async def overdue(db: Database, running: Running[None]) -> None:
         pass
 
 
+async def reminders(db: Database, running: Running[None]) -> None:
+    """Take back what is not wanted any more; then write what is due until nothing is left."""
+    await recall_reminders(db)
+    while len(await send_due(db)) == MESSAGES_MAX:
+        pass
+    while len(await remind(db)) == MESSAGES_MAX:
+        pass
+
+
 # Hourly, so that a billing day begins within the hour in whatever zone; each finds its work once.
 JOBS = (
     Periodic(name="accounting.recurring", every=timedelta(hours=1), run=recurring),
     Periodic(name="accounting.overdue", every=timedelta(hours=1), run=overdue),
+    Periodic(name="accounting.reminders", every=timedelta(minutes=5), run=reminders),
 )

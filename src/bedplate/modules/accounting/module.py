@@ -41,6 +41,7 @@ MODULE = ModuleManifest(
     ),
     requires=("auth", "mining"),
     instead={"mining": {"cost_payments": CostPayment, "miners": Miner}},
+    bridges=("delivery",),
     checks=CHECKS,
     jobs=JOBS,
     samples=samples.load,

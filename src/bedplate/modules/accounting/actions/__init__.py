@@ -20,6 +20,14 @@ from bedplate.modules.accounting.actions.invoices import (
     issue_invoices,
     move_due_date,
 )
+from bedplate.modules.accounting.actions.messages import (
+    MESSAGES_MAX,
+    recall_reminders,
+    remind,
+    send_due,
+    send_invoice,
+    send_receipt,
+)
 from bedplate.modules.accounting.actions.payments import (
     add_payment,
     refund_invoice,
@@ -45,6 +53,7 @@ from bedplate.modules.accounting.actions.reports import (
 )
 
 __all__ = [
+    "MESSAGES_MAX",
     "OVERDUE_MAX",
     "Aged",
     "Billed",
@@ -70,12 +79,17 @@ __all__ = [
     "move_due_date",
     "pause_template",
     "price_at",
+    "recall_reminders",
     "refund_invoice",
+    "remind",
     "remove_payment",
     "resume_template",
     "revenue_by_month",
     "run_overdue",
     "run_recurring",
+    "send_due",
+    "send_invoice",
+    "send_receipt",
     "set_billing",
     "set_price",
 ]

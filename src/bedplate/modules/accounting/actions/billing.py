@@ -1,11 +1,11 @@
-"""What all invoices share: the billing time zone, and when customers are reminded."""
+"""What all invoices share: the billing time zone, and what customers are told when."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Text, bindparam, text
+from sqlalchemy import Boolean, Text, bindparam, text
 
 from bedplate.kernel.database import Writer
 from bedplate.kernel.errors import DataError
@@ -22,24 +22,40 @@ REMINDER_DAYS_MAX = 365
 SET_BILLING: Query[Any] = Query(
     text(
         """
-INSERT INTO accounting.billing_settings AS s (id, time_zone, reminder_days)
-VALUES ('singleton', coalesce(:time_zone, 'UTC'), coalesce(:reminder_days, '[-3, 1, 7, 14]'))
+INSERT INTO accounting.billing_settings AS s
+    (id, time_zone, reminder_days, mail_invoices, mail_receipts)
+VALUES ('singleton', coalesce(:time_zone, 'UTC'), coalesce(:reminder_days, '[-3, 1, 7, 14]'),
+        coalesce(:mail_invoices, false), coalesce(:mail_receipts, false))
 ON CONFLICT (id) DO UPDATE
 SET time_zone = coalesce(:time_zone, s.time_zone),
     reminder_days = coalesce(:reminder_days, s.reminder_days),
+    mail_invoices = coalesce(:mail_invoices, s.mail_invoices),
+    mail_receipts = coalesce(:mail_receipts, s.mail_receipts),
     updated_at = bedplate.now()
 """
-    ).bindparams(bindparam("time_zone", type_=Text()), bindparam("reminder_days", type_=document()))
+    ).bindparams(
+        bindparam("time_zone", type_=Text()),
+        bindparam("reminder_days", type_=document()),
+        bindparam("mail_invoices", type_=Boolean()),
+        bindparam("mail_receipts", type_=Boolean()),
+    )
 )
 
 
 async def set_billing(
-    db: Writer, *, time_zone: str | None = None, reminder_days: Sequence[int] | None = None
+    db: Writer,
+    *,
+    time_zone: str | None = None,
+    reminder_days: Sequence[int] | None = None,
+    mail_invoices: bool | None = None,
+    mail_receipts: bool | None = None,
 ) -> None:
-    """Set where a billing day begins and ends, or on which days from the due date is reminded.
+    """Set where a billing day begins and ends, and what customers are told by themselves.
 
-    What is left out stays: at first UTC, and 3 days before, then 1, 7 and 14 days after. Numbers
-    that were given stay, and are never given twice. Raises SettingInvalid.
+    `reminder_days` are the days from the due date on which they are reminded. With `mail_invoices`
+    every issued invoice is mailed, with `mail_receipts` every closing payment confirmed. What is
+    left out stays: at first UTC, 3 days before and 1, 7 and 14 days after, and neither mail.
+    Numbers that were given stay, and are never given twice. Raises SettingInvalid.
     """
     days = None if reminder_days is None else sorted(set(reminder_days))
     if days is not None and (
@@ -47,6 +63,12 @@ async def set_billing(
     ):
         raise SettingInvalid("There are too many reminders, or one is too far away.", rule="days")
     try:
-        await db.run(SET_BILLING, time_zone=time_zone, reminder_days=days)
+        await db.run(
+            SET_BILLING,
+            time_zone=time_zone,
+            reminder_days=days,
+            mail_invoices=mail_invoices,
+            mail_receipts=mail_receipts,
+        )
     except DataError:
         raise SettingInvalid(f"There is no time zone {time_zone!r}.", rule="time_zone") from None

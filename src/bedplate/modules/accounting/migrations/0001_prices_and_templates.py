@@ -13,12 +13,17 @@ CREATE TABLE accounting.billing_settings (
     id VARCHAR DEFAULT 'singleton' NOT NULL,
     time_zone VARCHAR DEFAULT 'UTC' NOT NULL,
     reminder_days JSONB DEFAULT '[-3, 1, 7, 14]' NOT NULL,
+    mail_invoices BOOLEAN DEFAULT false NOT NULL,
+    mail_receipts BOOLEAN DEFAULT false NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_billing_settings PRIMARY KEY (id),
     CONSTRAINT ck_billing_settings_singleton CHECK (id = 'singleton'),
     CONSTRAINT ck_billing_settings_time_zone
-        CHECK (timestamp '2000-01-01' AT TIME ZONE time_zone IS NOT NULL)
+        CHECK (timestamp '2000-01-01' AT TIME ZONE time_zone IS NOT NULL),
+    CONSTRAINT ck_billing_settings_reminder_days
+        CHECK (jsonb_typeof(reminder_days) = 'array' AND NOT reminder_days @?
+            'strict $[*] ? (@.type() != "number" || @.floor() != @ || @.abs() > 365)')
 );
 COMMENT ON TABLE accounting.billing_settings IS 'What all invoices share.';
 COMMENT ON COLUMN accounting.billing_settings.id IS 'Always ''singleton''.';
@@ -26,6 +31,10 @@ COMMENT ON COLUMN accounting.billing_settings.time_zone IS
     'Where a billing day begins and ends, as in Europe/Reykjavik.';
 COMMENT ON COLUMN accounting.billing_settings.reminder_days IS
     'Days from the due date on which customers are reminded.';
+COMMENT ON COLUMN accounting.billing_settings.mail_invoices IS
+    'Whether every issued invoice is mailed to its customer.';
+COMMENT ON COLUMN accounting.billing_settings.mail_receipts IS
+    'Whether customers are told that an invoice is paid.';
 COMMENT ON COLUMN accounting.billing_settings.created_at IS 'When the row was made.';
 COMMENT ON COLUMN accounting.billing_settings.updated_at IS 'When the row was last changed.';
 """,

@@ -76,6 +76,7 @@ CREATE UNIQUE INDEX uq_invoices_recurring_invoice_id_month
 CREATE INDEX ix_invoices_created_at ON accounting.invoices (created_at, id);
 CREATE INDEX ix_invoices_created_by ON accounting.invoices (created_by);
 CREATE INDEX ix_invoices_due_date ON accounting.invoices (due_date);
+CREATE INDEX ix_invoices_issued_date ON accounting.invoices (issued_date);
 CREATE INDEX ix_invoices_status ON accounting.invoices (status, due_date);
 CREATE INDEX ix_invoices_updated_by ON accounting.invoices (updated_by);
 CREATE INDEX ix_invoices_user_id ON accounting.invoices (user_id, created_at, id);
@@ -136,6 +137,7 @@ CREATE TABLE accounting.invoice_payments (
         REFERENCES {cost_payments} ON DELETE RESTRICT
 );
 CREATE INDEX ix_invoice_payments_cost_payment_id ON accounting.invoice_payments (cost_payment_id);
+CREATE INDEX ix_invoice_payments_created_at ON accounting.invoice_payments (created_at);
 COMMENT ON TABLE accounting.invoice_payments IS 'Which payments pay which invoices.';
 COMMENT ON COLUMN accounting.invoice_payments.id IS 'Key (UUIDv7).';
 COMMENT ON COLUMN accounting.invoice_payments.invoice_id IS 'The invoice.';
@@ -212,9 +214,9 @@ CREATE TABLE accounting.invoice_notifications (
     CONSTRAINT pk_invoice_notifications PRIMARY KEY (id),
     CONSTRAINT uq_invoice_notifications_invoice_id_notification_type_stage
         UNIQUE (invoice_id, notification_type, stage),
-    CONSTRAINT ck_invoice_notifications_retry_count CHECK (retry_count BETWEEN 0 AND 8),
+    CONSTRAINT ck_invoice_notifications_retry_count CHECK (retry_count BETWEEN 0 AND 49),
     CONSTRAINT ck_invoice_notifications_sent_at
-        CHECK (sent_at IS NOT NULL OR status IN ('PENDING', 'FAILED', 'UNSUBSCRIBED')),
+        CHECK (sent_at IS NOT NULL OR status <> 'SENT'),
     CONSTRAINT ck_invoice_notifications_opened_at CHECK (is_read = (opened_at IS NOT NULL)),
     CONSTRAINT fk_invoice_notifications_invoice_id_invoices FOREIGN KEY(invoice_id)
         REFERENCES accounting.invoices (id) ON DELETE CASCADE

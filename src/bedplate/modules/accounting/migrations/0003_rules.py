@@ -242,6 +242,7 @@ BEGIN
     IF NEW.status <> OLD.status AND (OLD.status::text, NEW.status::text) NOT IN (
         ('PENDING', 'SENT'), ('PENDING', 'FAILED'), ('PENDING', 'UNSUBSCRIBED'),
         ('FAILED', 'PENDING'), ('FAILED', 'SENT'), ('FAILED', 'UNSUBSCRIBED'),
+        ('PENDING', 'BOUNCED'), ('FAILED', 'BOUNCED'),
         ('SENT', 'BOUNCED'), ('SENT', 'UNSUBSCRIBED'))
     THEN
         PERFORM accounting.refuse('invoice_notifications', 'transition',

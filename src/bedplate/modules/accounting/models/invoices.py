@@ -138,6 +138,7 @@ class Invoice(Identified, Attributed, Timestamped, Model):
         Index("ix_invoices_user_id", "user_id", "created_at", "id"),
         Index("ix_invoices_status", "status", "due_date"),
         Index("ix_invoices_due_date", "due_date"),
+        Index("ix_invoices_issued_date", "issued_date"),
         Index("ix_invoices_created_at", "created_at", "id"),
         Index("ix_invoices_created_by", "created_by"),
         Index("ix_invoices_updated_by", "updated_by"),
@@ -181,6 +182,7 @@ class InvoicePayment(Identified, Model):
         ),
         CheckConstraint(f"amount_paid BETWEEN 0.01 AND {AMOUNT_MAX}", name="amount_paid"),
         Index("ix_invoice_payments_cost_payment_id", "cost_payment_id"),
+        Index("ix_invoice_payments_created_at", "created_at"),
         {"schema": SCHEMA, "comment": "Which payments pay which invoices."},
     )
 

@@ -22,7 +22,8 @@ from bedplate.modules.accounting.models.states import (
     NotificationType,
 )
 
-RETRIES_MAX = 8
+RETRIES_MAX = 49
+"""A mail is attempted 50 times at most."""
 
 
 class InvoiceNotification(Identified, Model):
@@ -88,9 +89,7 @@ class InvoiceNotification(Identified, Model):
             name="uq_invoice_notifications_invoice_id_notification_type_stage",
         ),
         CheckConstraint(f"retry_count BETWEEN 0 AND {RETRIES_MAX}", name="retry_count"),
-        CheckConstraint(
-            "sent_at IS NOT NULL OR status IN ('PENDING', 'FAILED', 'UNSUBSCRIBED')", name="sent_at"
-        ),
+        CheckConstraint("sent_at IS NOT NULL OR status <> 'SENT'", name="sent_at"),
         CheckConstraint("is_read = (opened_at IS NOT NULL)", name="opened_at"),
         Index("ix_invoice_notifications_status", "status"),
         Index("ix_invoice_notifications_sent_to", "sent_to"),

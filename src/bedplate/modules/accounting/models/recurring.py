@@ -209,12 +209,27 @@ class BillingSettings(Timestamped, Model):
         server_default=text("'[-3, 1, 7, 14]'"),
         comment="Days from the due date on which customers are reminded.",
     )
+    mail_invoices: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=text("false"),
+        comment="Whether every issued invoice is mailed to its customer.",
+    )
+    mail_receipts: Mapped[bool] = mapped_column(
+        default=False,
+        server_default=text("false"),
+        comment="Whether customers are told that an invoice is paid.",
+    )
 
     __table_args__: Any = (
         CheckConstraint("id = 'singleton'", name="singleton"),
         # PostgreSQL raises an error of its own (22023) for a zone that it does not know.
         CheckConstraint(
             "timestamp '2000-01-01' AT TIME ZONE time_zone IS NOT NULL", name="time_zone"
+        ),
+        CheckConstraint(
+            "jsonb_typeof(reminder_days) = 'array' AND NOT reminder_days @?"
+            " 'strict $[*] ? (@.type() != \"number\" || @.floor() != @ || @.abs() > 365)'",
+            name="reminder_days",
         ),
         {"schema": SCHEMA, "comment": "What all invoices share."},
     )

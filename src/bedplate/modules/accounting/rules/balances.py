@@ -1,4 +1,4 @@
-"""Pure decisions of `accounting`."""
+"""Where an invoice may go, and how much of it is paid."""
 
 from __future__ import annotations
 

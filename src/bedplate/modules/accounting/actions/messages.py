@@ -1,0 +1,222 @@
+"""Messages to customers: invoices, reminders and receipts, each written once.
+
+A message is an InvoiceNotification and a `MessageWritten`, in one transaction. Where nobody hears
+the event (no module `delivery`, no module of yours that sends), nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, Date, Integer, Numeric, Text, Uuid, bindparam, text
+
+from bedplate.kernel.database import Database, Writer
+from bedplate.kernel.query import Query
+from bedplate.kernel.transaction import Transaction
+from bedplate.kernel.types import enum_type, user_key
+from bedplate.modules.accounting.errors import (
+    NoAddress,
+    NothingSends,
+    TransitionRefused,
+    UnknownInvoice,
+)
+from bedplate.modules.accounting.events import MessageRecalled, MessageWritten
+from bedplate.modules.accounting.models import (
+    SCHEMA,
+    Invoice,
+    InvoiceNotification,
+    InvoiceStatus,
+    NotificationType,
+)
+from bedplate.modules.accounting.repositories import (
+    invoice_documents,
+    invoice_notifications,
+    invoices,
+)
+from bedplate.modules.accounting.rules import About, letter_about
+
+MESSAGES_MAX = 100
+"""How many messages one transaction writes; it holds their invoices for as long."""
+
+_COLUMNS: dict[str, Any] = {
+    "notification_id": Uuid(),
+    "invoice_id": Uuid(),
+    "notification_type": enum_type(NotificationType, SCHEMA),
+    "stage": Integer(),
+    "sent_to": Text(),
+    "user_id": user_key(),
+    "customer": Text(),
+    "invoice_number": Text(),
+    "due_on": Date(),
+    "total": Numeric(12, 2),
+    "balance": Numeric(12, 2),
+    "seller": Text(),
+    "currency": Text(),
+}
+
+
+def _writing(call: str) -> Any:
+    return text(f"SELECT {', '.join(_COLUMNS)} FROM accounting.{call}")
+
+
+REMINDERS: Query[Any] = Query(
+    _writing("write_reminders(:most)")
+    .bindparams(bindparam("most", type_=Integer()))
+    .columns(**_COLUMNS)
+)
+NOTICES: Query[Any] = Query(
+    _writing("write_notices(:most)")
+    .bindparams(bindparam("most", type_=Integer()))
+    .columns(**_COLUMNS)
+)
+ONE: Query[Any] = Query(
+    _writing("write_message(:invoice_id, CAST(:type AS accounting.notification_type), :again)")
+    .bindparams(
+        bindparam("invoice_id", type_=Uuid()),
+        bindparam("type", type_=Text()),
+        bindparam("again", type_=Boolean()),
+    )
+    .columns(**_COLUMNS)
+)
+UNWANTED: Query[UUID] = Query(
+    text(
+        """
+SELECT n.id FROM accounting.invoice_notifications n
+JOIN accounting.invoices i ON i.id = n.invoice_id
+WHERE n.notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER')
+  AND (n.status = 'PENDING' OR n.status = 'FAILED' AND n.next_retry_at IS NOT NULL)
+  AND i.status NOT IN ('ISSUED', 'OVERDUE')
+ORDER BY n.id LIMIT :most
+"""
+    )
+    .bindparams(bindparam("most", type_=Integer()))
+    .columns(id=Uuid())
+)
+
+
+async def send_invoice(db: Writer, invoice_id: UUID, *, again: bool = False) -> InvoiceNotification:
+    """Send an issued invoice to its customer; asked for twice it is sent once.
+
+    `again` sends it once more. Returns the notification, whose status says how far it came. Raises
+    UnknownInvoice, TransitionRefused (a draft), NoAddress, NothingSends.
+    """
+    return await _send_one(db, invoice_id, NotificationType.INVOICE_ISSUED, again=again)
+
+
+async def send_receipt(db: Writer, invoice_id: UUID) -> InvoiceNotification:
+    """Tell a customer that an invoice is paid, once. Raises as `send_invoice`; not paid too."""
+    return await _send_one(db, invoice_id, NotificationType.PAYMENT_RECEIVED)
+
+
+async def remind(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
+    """Write the reminders that are due, of at most `most` invoices; return the notifications.
+
+    On the days of billing_settings.reminder_days from the due date, in the billing time zone: up
+    to it a PAYMENT_REMINDER, which a customer may opt out of, after it an OVERDUE_REMINDER, which
+    is a legal notice. One per invoice and day ever, however many run it at a time; of days that
+    were missed the latest stands for all. An invoice that is paid or cancelled gets none.
+    """
+    return await _write(db, REMINDERS, most)
+
+
+async def send_due(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
+    """Write what the settings `mail_invoices` and `mail_receipts` want; return the notifications.
+
+    Invoices issued, and invoices closed by a payment, in the last two days; once each.
+    """
+    return await _write(db, NOTICES, most)
+
+
+async def recall_reminders(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
+    """Take back reminders that still wait though their invoices are paid or cancelled."""
+    if not _is_heard(db):
+        return ()
+    async with _joined(db) as tx:
+        ids = await tx.all(UNWANTED, most=most)
+        for id in ids:
+            await tx.emit(MessageRecalled(notification_id=id))
+        return tuple(ids)
+
+
+async def _write(db: Writer, query: Query[Any], most: int) -> tuple[UUID, ...]:
+    if not _is_heard(db):
+        return ()
+    async with _joined(db) as tx:
+        rows = await tx.all(query, most=most)
+        return tuple([await _hand_over(tx, row) for row in rows])
+
+
+async def _send_one(
+    db: Writer, invoice_id: UUID, kind: NotificationType, *, again: bool = False
+) -> InvoiceNotification:
+    if not _is_heard(db):
+        raise NothingSends("No enabled module sends messages.", rule="mail")
+    async with _joined(db) as tx:
+        invoice = await invoices.find(tx, Invoice.id == invoice_id)
+        if invoice is None:
+            raise UnknownInvoice("There is no such invoice.", rule="id")
+        is_paid = invoice.status is InvoiceStatus.PAID
+        if invoice.issued_date is None or (
+            kind is NotificationType.PAYMENT_RECEIVED and not is_paid
+        ):
+            raise TransitionRefused("The invoice is not there yet.", rule="message")
+        rows = await tx.all(ONE, invoice_id=invoice_id, type=kind.name, again=again)
+        if rows:
+            return await invoice_notifications.get(tx, await _hand_over(tx, rows[0]))
+        written = await invoice_notifications.find(
+            tx,
+            InvoiceNotification.invoice_id == invoice_id,
+            InvoiceNotification.notification_type == kind,
+        )
+        if written is None:
+            raise NoAddress("The customer has no e-mail address.", rule="address")
+        return written
+
+
+async def _hand_over(tx: Transaction, row: Any) -> UUID:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    kind = values["notification_type"]
+    about = About(
+        number=values["invoice_number"],
+        due_on=values["due_on"],
+        total=values["total"],
+        balance=values["balance"],
+        customer=values["customer"],
+        seller=values["seller"],
+        currency=values["currency"],
+    )
+    page = None
+    if kind is NotificationType.INVOICE_ISSUED:
+        page = (await invoice_documents.get(tx, values["invoice_id"])).pdf
+    await tx.emit(
+        MessageWritten(
+            notification_id=values["notification_id"],
+            invoice_id=values["invoice_id"],
+            notification_type=kind,
+            stage=values["stage"],
+            user_id=values["user_id"],
+            sent_to=values["sent_to"],
+            invoice_number=values["invoice_number"],
+            letter=letter_about(kind, about),
+            page=page,
+        )
+    )
+    id: UUID = values["notification_id"]
+    return id
+
+
+def _is_heard(db: Writer) -> bool:
+    database = db if isinstance(db, Database) else db.database
+    return database.subscriptions.hear(MessageWritten)
+
+
+@asynccontextmanager
+async def _joined(db: Writer) -> AsyncGenerator[Transaction]:
+    if isinstance(db, Transaction):
+        yield db
+        return
+    async with db.transaction() as tx:
+        yield tx

@@ -1,0 +1,1 @@
+"""What `accounting` does only where other modules are enabled too."""

@@ -1,0 +1,238 @@
+"""Messages go as mail, and each notification says what became of its mail.
+
+The mail is asked for in the transaction that writes the notification, and has its id. What becomes
+of the mail is copied in the transaction in which it becomes so: once, or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Text, Uuid, bindparam, text
+
+from bedplate.kernel import audit, ids
+from bedplate.kernel.events import Subscription
+from bedplate.kernel.query import Query
+from bedplate.kernel.transaction import Transaction
+from bedplate.kernel.types import enum_type, moment
+from bedplate.modules.accounting.events import MessageRecalled, MessageWritten
+from bedplate.modules.accounting.models import (
+    SCHEMA,
+    AuditAction,
+    AuditLog,
+    NotificationType,
+)
+from bedplate.modules.delivery import (
+    Attachment,
+    Category,
+    DeliverySettings,
+    Mail,
+    MailBounced,
+    MailChanged,
+    MailDelivered,
+    MailFailed,
+    MailInvalid,
+    MailOpened,
+    MailOver,
+    MailRetried,
+    MailUnsubscribed,
+    UnknownMail,
+    cancel,
+    send,
+)
+
+CATEGORIES = {
+    NotificationType.INVOICE_ISSUED: Category("accounting.invoice", is_mandatory=True),
+    NotificationType.PAYMENT_REMINDER: Category("accounting.reminder"),
+    NotificationType.OVERDUE_REMINDER: Category("accounting.overdue", is_mandatory=True),
+    NotificationType.PAYMENT_RECEIVED: Category("accounting.receipt"),
+}
+"""An invoice and a notice that it is overdue are sent whatever their addressee wants."""
+
+_OUTCOMES: dict[type[MailChanged], tuple[AuditAction, str]] = {
+    MailDelivered: (AuditAction.EMAIL_SENT, "sent"),
+    MailRetried: (AuditAction.EMAIL_RETRY, "tried again"),
+    MailFailed: (AuditAction.EMAIL_FAILED, "not sent"),
+    MailBounced: (AuditAction.EMAIL_FAILED, "refused or returned"),
+    MailUnsubscribed: (AuditAction.EMAIL_FAILED, "not wanted"),
+}
+
+UNSUBSCRIBE = "To get no more mail of this kind: {{unsubscribe_url}}"
+PIXEL = '<img src="{{open_url}}" width="1" height="1" alt="">\n'
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One notification, as the audit log tells of it."""
+
+    id: UUID
+    invoice_id: UUID
+    type: NotificationType
+    stage: int
+
+
+FOLLOW: Query[Any] = Query(
+    text(
+        """
+UPDATE accounting.invoice_notifications
+SET status = CAST(:status AS accounting.notification_status), sent_at = :sent_at,
+    failure_reason = :reason, retry_count = :retry_count,
+    next_retry_at = :next_retry_at, opened_at = :opened_at,
+    is_read = CAST(:opened_at AS timestamptz) IS NOT NULL
+WHERE mail_id = :mail_id RETURNING id, invoice_id, notification_type, stage
+"""
+    )
+    .bindparams(
+        bindparam("mail_id", type_=Uuid()),
+        bindparam("status", type_=Text()),
+        bindparam("sent_at", type_=moment()),
+        bindparam("reason", type_=Text()),
+        bindparam("retry_count", type_=Integer()),
+        bindparam("next_retry_at", type_=moment()),
+        bindparam("opened_at", type_=moment()),
+    )
+    .columns(
+        id=Uuid(),
+        invoice_id=Uuid(),
+        notification_type=enum_type(NotificationType, SCHEMA),
+        stage=Integer(),
+    )
+)
+REFUSE: Query[Any] = Query(
+    text(
+        "UPDATE accounting.invoice_notifications"
+        " SET status = 'FAILED', failure_reason = :reason, mail_id = NULL WHERE id = :id"
+    ).bindparams(bindparam("id", type_=Uuid()), bindparam("reason", type_=Text()))
+)
+VIEWED: Query[Any] = Query(
+    text(
+        """
+INSERT INTO accounting.invoice_notifications
+    (id, invoice_id, notification_type, sent_to, status, sent_at, is_read, opened_at)
+VALUES (:id, :invoice_id, 'INVOICE_VIEWED', :sent_to, 'SENT', :at, true, :at)
+ON CONFLICT DO NOTHING
+"""
+    ).bindparams(
+        bindparam("id", type_=Uuid()),
+        bindparam("invoice_id", type_=Uuid()),
+        bindparam("sent_to", type_=Text()),
+        bindparam("at", type_=moment()),
+    )
+)
+
+
+async def carry(tx: Transaction, written: MessageWritten) -> None:
+    """Ask for a message's mail; an address that cannot be one makes the message FAILED."""
+    try:
+        mail = _mail(written, has_links=_settings(tx).links_url is not None)
+    except MailInvalid as error:
+        await tx.run(REFUSE, id=written.notification_id, reason=str(error))
+        message = _Message(
+            written.notification_id,
+            written.invoice_id,
+            written.notification_type,
+            written.stage,
+        )
+        await _record(tx, AuditAction.EMAIL_FAILED, message, "cannot be sent", {})
+        return
+    await send(tx, mail)
+
+
+async def recall(tx: Transaction, recalled: MessageRecalled) -> None:
+    """Take a mail back; what went meanwhile, or is in a worker's hands, may not be."""
+    try:
+        await cancel(tx, recalled.notification_id)
+    except (MailOver, UnknownMail):
+        return
+
+
+async def follow(tx: Transaction, changed: MailChanged) -> None:
+    """Copy what became of a mail to its notification, and record it."""
+    if not changed.category.startswith("accounting."):
+        return
+    found = await tx.first(
+        FOLLOW,
+        mail_id=changed.mail_id,
+        status=changed.status.name,
+        sent_at=changed.sent_at,
+        reason=changed.failure_reason,
+        retry_count=changed.retry_count,
+        next_retry_at=changed.next_retry_at,
+        opened_at=changed.opened_at,
+    )
+    if found is None:
+        return
+    message = _Message(*found)
+    is_invoice = message.type is NotificationType.INVOICE_ISSUED
+    if isinstance(changed, MailOpened):
+        if is_invoice:
+            await tx.run(
+                VIEWED,
+                id=ids.new(),
+                invoice_id=message.invoice_id,
+                sent_to=changed.recipient,
+                at=changed.opened_at,
+            )
+        return
+    action, said = _OUTCOMES[type(changed)]
+    after = {"status": changed.status.name, "retry_count": changed.retry_count}
+    await _record(tx, action, message, said, after)
+    if is_invoice and isinstance(changed, MailDelivered):
+        await _record(tx, AuditAction.INVOICE_SENT_TO_CUSTOMER, message, said, {})
+
+
+def _mail(written: MessageWritten, *, has_links: bool) -> Mail:
+    category = CATEGORIES[written.notification_type]
+    letter = written.letter
+    words, markup = letter.text, letter.html
+    if has_links:
+        markup = markup.replace("</body>", f"{PIXEL}</body>")
+        if not category.is_mandatory:
+            words += f"\n{UNSUBSCRIBE}\n"
+            markup = markup.replace("</body>", f"<p>{UNSUBSCRIBE}</p>\n</body>")
+    page = () if written.page is None else (_attached(written.invoice_number, written.page),)
+    key = (written.invoice_id, written.notification_type.name, written.stage)
+    return Mail(
+        id=written.notification_id,
+        to=written.sent_to,
+        subject=letter.subject,
+        text=words,
+        html=markup,
+        category=category,
+        dedupe_key="accounting:" + ":".join(str(part) for part in key),
+        user_id=written.user_id,
+        attachments=page,
+    )
+
+
+def _attached(number: str, page: bytes) -> Attachment:
+    return Attachment(f"invoice-{number}.pdf", page, "application/pdf")
+
+
+def _settings(tx: Transaction) -> DeliverySettings:
+    return tx.database.settings(DeliverySettings)
+
+
+async def _record(
+    tx: Transaction, action: AuditAction, message: _Message, said: str, after: dict[str, Any]
+) -> None:
+    told = {"notification_id": str(message.id), "type": message.type.name, "stage": message.stage}
+    await audit.record(
+        tx,
+        AuditLog(
+            action=action,
+            entity_type="Invoice",
+            entity_id=str(message.invoice_id),
+            description=f"Message {message.type.name} {said}",
+            changes={"after": {**told, **after}},
+        ),
+    )
+
+
+SUBSCRIPTIONS = (
+    Subscription(MessageWritten, carry),
+    Subscription(MessageRecalled, recall),
+    Subscription(MailChanged, follow),
+)

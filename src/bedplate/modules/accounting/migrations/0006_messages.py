@@ -1,0 +1,170 @@
+"""What customers are to be told: each message once, whoever asks and however often."""
+
+from __future__ import annotations
+
+from bedplate.kernel import lines
+
+revision = "0006_messages"
+down_revision = "0005_runs"
+
+MESSAGE = """
+CREATE TYPE accounting.message AS (
+    invoice_id uuid, notification_type accounting.notification_type, stage int
+)
+"""
+
+WRITTEN = """TABLE (
+    notification_id uuid, invoice_id uuid, notification_type accounting.notification_type,
+    stage int, sent_to text, user_id {users_key}, customer text, invoice_number text,
+    due_on date, total numeric, balance numeric, seller text, currency text
+)"""
+
+WRITE = """
+CREATE FUNCTION accounting.write_messages(p_messages accounting.message[])
+    RETURNS {written}
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY WITH letter AS (
+        SELECT bedplate.uuid7() AS id, m.invoice_id, m.notification_type, m.stage,
+               i.user_id, i.invoice_number, i.due_date, i.total_amount,
+               i.total_amount - i.paid_amount AS balance, d.content,
+               (SELECT ({users.email?})::text FROM {users_table} u
+                WHERE u.{users_id} = i.user_id) AS email,
+               (SELECT ({users.name?})::text FROM {users_table} u
+                WHERE u.{users_id} = i.user_id) AS name
+        FROM unnest(p_messages) AS m
+        JOIN accounting.invoices i ON i.id = m.invoice_id
+        JOIN accounting.invoice_documents d ON d.invoice_id = i.id
+    ), made AS (
+        -- Whoever comes second waits here for the first to commit, and then writes nothing.
+        INSERT INTO accounting.invoice_notifications AS n
+            (id, invoice_id, notification_type, stage, sent_to, mail_id)
+        SELECT l.id, l.invoice_id, l.notification_type, l.stage, l.email, l.id
+        FROM letter l WHERE l.email <> '' ORDER BY l.invoice_id
+        ON CONFLICT DO NOTHING
+        RETURNING n.id
+    )
+    SELECT l.id, l.invoice_id, l.notification_type, l.stage, l.email, l.user_id, l.name,
+           l.invoice_number::text, l.due_date, l.total_amount, l.balance,
+           coalesce(l.content ->> 'seller', ''), coalesce(l.content ->> 'currency', '')
+    FROM made m JOIN letter l ON l.id = m.id;
+END $$;
+COMMENT ON FUNCTION accounting.write_messages(accounting.message[]) IS
+    'Note messages to customers, each once; return those that are new, with what they are about.';
+
+CREATE FUNCTION accounting.write_message(
+    p_invoice_id uuid, p_type accounting.notification_type, p_again boolean
+)
+    RETURNS {written}
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_stage int := 0;
+BEGIN
+    PERFORM FROM accounting.invoices i WHERE i.id = p_invoice_id FOR NO KEY UPDATE;
+    IF p_again THEN
+        SELECT coalesce(max(n.stage) + 1, 0) INTO v_stage FROM accounting.invoice_notifications n
+        WHERE n.invoice_id = p_invoice_id AND n.notification_type = p_type;
+    END IF;
+    RETURN QUERY SELECT * FROM accounting.write_messages(
+        ARRAY[ROW(p_invoice_id, p_type, v_stage)::accounting.message]);
+END $$;
+COMMENT ON FUNCTION accounting.write_message(uuid, accounting.notification_type, boolean) IS
+    'Note one message about an issued invoice; again: one more of its type.';
+"""
+
+REMIND = """
+CREATE FUNCTION accounting.write_reminders(p_limit int)
+    RETURNS {written}
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_today date := accounting.billing_day(bedplate.clock());
+    v_days int[];
+    v_first int;
+    v_due accounting.message[];
+BEGIN
+    SELECT array_agg(d.day::numeric::int), min(d.day::numeric::int) INTO v_days, v_first
+    FROM jsonb_array_elements_text(coalesce(
+        (SELECT s.reminder_days FROM accounting.billing_settings s), '[-3, 1, 7, 14]')) AS d (day);
+    -- The latest stage that was reached since the invoice was issued stands for those before it.
+    -- Locked, so that a payment that closes an invoice comes either before its reminder or after.
+    SELECT array_agg(ROW(r.id, r.type, r.stage)::accounting.message) INTO v_due FROM (
+        SELECT i.id, t.type, s.stage
+        FROM accounting.invoices i
+        CROSS JOIN LATERAL (
+            SELECT max(d.day) AS stage FROM unnest(v_days) AS d (day)
+            WHERE i.due_date + d.day <= v_today
+              AND i.due_date + d.day > accounting.billing_day(i.issued_date)) AS s
+        CROSS JOIN LATERAL (SELECT (CASE WHEN s.stage > 0 THEN 'OVERDUE_REMINDER'
+            ELSE 'PAYMENT_REMINDER' END)::accounting.notification_type AS type) AS t
+        WHERE i.status IN ('ISSUED', 'OVERDUE')
+          AND i.due_date <= v_today - v_first
+          AND (s.stage > 0 OR s.stage <= 0 AND i.due_date >= v_today)
+          AND NOT EXISTS (
+              SELECT FROM accounting.invoice_notifications n
+              WHERE n.invoice_id = i.id AND n.notification_type = t.type AND n.stage = s.stage)
+          AND (SELECT {users.email?} FROM {users_table} u WHERE u.{users_id} = i.user_id) <> ''
+        ORDER BY i.due_date, i.id LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED) AS r;
+    RETURN QUERY SELECT * FROM accounting.write_messages(v_due);
+END $$;
+COMMENT ON FUNCTION accounting.write_reminders(int) IS
+    'Note the reminders that are due, of at most so many invoices.';
+"""
+
+NOTICES = """
+CREATE FUNCTION accounting.write_notices(p_limit int)
+    RETURNS {written}
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_since timestamptz := bedplate.clock() - interval '2 days';
+    v_wanted record;
+    v_due accounting.message[];
+BEGIN
+    SELECT s.mail_invoices AS invoices, s.mail_receipts AS receipts INTO v_wanted
+    FROM accounting.billing_settings s;
+    -- What is older is not told any more: else whoever asks for this later would write to all.
+    SELECT array_agg(ROW(w.id, w.type, 0)::accounting.message) INTO v_due FROM (
+        SELECT i.id, 'INVOICE_ISSUED'::accounting.notification_type AS type
+        FROM accounting.invoices i
+        WHERE v_wanted.invoices AND i.issued_date > v_since
+          AND i.status IN ('ISSUED', 'OVERDUE', 'PAID')
+        UNION ALL
+        SELECT i.id, 'PAYMENT_RECEIVED'
+        FROM accounting.invoices i
+        WHERE v_wanted.receipts AND i.status = 'PAID' AND i.id IN (
+            SELECT p.invoice_id FROM accounting.invoice_payments p WHERE p.created_at > v_since)
+    ) AS w
+    WHERE NOT EXISTS (
+        SELECT FROM accounting.invoice_notifications n
+        WHERE n.invoice_id = w.id AND n.notification_type = w.type);
+    RETURN QUERY SELECT * FROM accounting.write_messages(v_due[1:p_limit]);
+END $$;
+COMMENT ON FUNCTION accounting.write_notices(int) IS
+    'Note what the settings want told of new invoices and closing payments, at most so many.';
+"""
+
+SIGNATURES = (
+    "write_notices(int)",
+    "write_reminders(int)",
+    "write_message(uuid, accounting.notification_type, boolean)",
+    "write_messages(accounting.message[])",
+)
+
+
+def upgrade() -> None:
+    """Create the functions, for the app's role."""
+    run = lines.current().execute
+    run(MESSAGE)
+    for text in (WRITE, REMIND, NOTICES):
+        run(lines.with_users(text.replace("{written}", WRITTEN)))
+    lines.executable(*SIGNATURES)
+
+
+def downgrade() -> None:
+    """Drop what upgrade() made."""
+    run = lines.current().execute
+    for signature in SIGNATURES:
+        run(f"DROP FUNCTION accounting.{signature}")
+    run("DROP TYPE accounting.message")
