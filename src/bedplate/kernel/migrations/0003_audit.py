@@ -60,8 +60,22 @@ COMMENT ON FUNCTION bedplate.actor_key(anyelement) IS
 # Names are looked up once, here: a trigger runs for every statement. WHEN lets the functions of a
 # ledger, which write rows of their own, go without capture. The setting alone would let anyone go
 # without it, so the statement must also be run by who may create in the schema (such a function's
-# owner), and not by a cascade, which PostgreSQL runs as the owner whoever caused it.
+# owner), and not by a cascade, which PostgreSQL runs as the owner whoever caused it. A function
+# says so, as PostgreSQL would take the condition itself from its stored text for every statement.
 CAPTURE = """
+CREATE FUNCTION bedplate.is_captured(log_schema text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN coalesce(pg_catalog.current_setting('bedplate.audited', true), '')
+            OPERATOR(pg_catalog.<>) log_schema
+        OR pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.>) 0
+        OR NOT pg_catalog.has_schema_privilege(log_schema, 'CREATE');
+END
+$$;
+COMMENT ON FUNCTION bedplate.is_captured(text) IS
+    'Whether a statement that runs now is captured, or by a ledger''s function that records it.';
+
 CREATE FUNCTION bedplate.capture(log_schema text, captured text, redacted text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
@@ -90,11 +104,8 @@ BEGIN
     END IF;
     FOREACH kind IN ARRAY ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'] LOOP
         EXECUTE format(
-            'CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT WHEN ('
-            'pg_catalog.current_setting(''bedplate.audited'', true) IS DISTINCT FROM %L'
-            ' OR pg_catalog.pg_trigger_depth() > 0'
-            ' OR NOT pg_catalog.has_schema_privilege(%L, ''CREATE''))'
-            ' EXECUTE FUNCTION %I.capture_rows(%L, %L)',
+            'CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT'
+            ' WHEN (bedplate.is_captured(%L)) EXECUTE FUNCTION %I.capture_rows(%L, %L)',
             format('tr_%s_capture_%s', captured, lower(kind)), kind, place,
             CASE kind
                 WHEN 'INSERT' THEN 'REFERENCING NEW TABLE AS new_rows'
@@ -102,7 +113,7 @@ BEGIN
                 WHEN 'DELETE' THEN 'REFERENCING OLD TABLE AS old_rows'
                 ELSE ''
             END,
-            log_schema, log_schema, log_schema, key, redacted
+            log_schema, log_schema, key, redacted
         );
     END LOOP;
 END
@@ -127,6 +138,7 @@ def downgrade() -> None:
     """Drop what upgrade() made."""
     op.execute("DROP VIEW bedplate.audit_log")
     op.execute("DROP FUNCTION bedplate.capture(text, text, text[])")
+    op.execute("DROP FUNCTION bedplate.is_captured(text)")
     op.execute("DROP FUNCTION bedplate.actor_key(anyelement)")
     op.execute("DROP FUNCTION bedplate.context(text)")
     op.execute("DROP FUNCTION bedplate.uuid7()")

@@ -64,7 +64,7 @@ COMMENT ON COLUMN credits.credit_balances.updated_at IS 'When the row was last c
 CREATE TABLE credits.credit_grants (
     id UUID NOT NULL,
     credit_balance_id UUID NOT NULL,
-    key VARCHAR NOT NULL,
+    key VARCHAR(255) NOT NULL,
     source VARCHAR NOT NULL,
     amount INTEGER NOT NULL,
     remaining INTEGER NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE credits.credit_grants (
     CONSTRAINT ck_credit_grants_amount CHECK (amount > 0),
     CONSTRAINT ck_credit_grants_remaining CHECK (remaining BETWEEN 0 AND amount),
     CONSTRAINT ck_credit_grants_held CHECK (held BETWEEN 0 AND remaining),
-    CONSTRAINT ck_credit_grants_key CHECK (length(key) BETWEEN 1 AND 255),
+    CONSTRAINT ck_credit_grants_key CHECK (key <> ''),
     CONSTRAINT fk_credit_grants_credit_balance_id_credit_balances FOREIGN KEY(credit_balance_id)
         REFERENCES credits.credit_balances (id) ON DELETE RESTRICT
 );
@@ -113,7 +113,7 @@ CREATE TABLE credits.usage_history (
     operation_type credits.operation_type NOT NULL,
     credits_used INTEGER NOT NULL,
     action VARCHAR NOT NULL,
-    key VARCHAR NOT NULL,
+    key VARCHAR(255) NOT NULL,
     balance_after INTEGER NOT NULL,
     available_after INTEGER NOT NULL,
     is_priced BOOLEAN DEFAULT false NOT NULL,
@@ -123,11 +123,10 @@ CREATE TABLE credits.usage_history (
     CONSTRAINT pk_usage_history PRIMARY KEY (id),
     CONSTRAINT uq_usage_history_credit_balance_id_key UNIQUE (credit_balance_id, action, key),
     CONSTRAINT ck_usage_history_action CHECK (action IN ('deduct', 'capture', 'refund')),
-    CONSTRAINT ck_usage_history_key CHECK (length(key) BETWEEN 1 AND 255),
+    CONSTRAINT ck_usage_history_key CHECK (key <> ''),
     CONSTRAINT ck_usage_history_sign
-        CHECK (CASE
-            WHEN refund_of IS NULL THEN action <> 'refund' AND credits_used >= 0
-            ELSE action = 'refund' AND credits_used < 0 END),
+        CHECK ((action = 'refund') = (refund_of IS NOT NULL)
+            AND (credits_used < 0) = (refund_of IS NOT NULL)),
     CONSTRAINT ck_usage_history_balance_after CHECK (available_after BETWEEN 0 AND balance_after),
     CONSTRAINT fk_usage_history_user_id_users FOREIGN KEY(user_id)
         REFERENCES {users} ON DELETE RESTRICT,

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    String,
     UniqueConstraint,
     text,
 )
@@ -91,7 +92,9 @@ class CreditGrant(Identified, Model):
         ForeignKey("credits.credit_balances.id", ondelete="RESTRICT"),
         comment="The account that got them.",
     )
-    key: Mapped[str] = mapped_column(comment="The request that granted them; unique per account.")
+    key: Mapped[str] = mapped_column(
+        String(255), comment="The request that granted them; unique per account."
+    )
     source: Mapped[str] = mapped_column(comment="Where they came from: opening, purchase, plan …")
     amount: Mapped[int] = mapped_column(comment="Credits granted.")
     remaining: Mapped[int] = mapped_column(comment="Credits neither used nor expired.")
@@ -120,7 +123,7 @@ class CreditGrant(Identified, Model):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("remaining BETWEEN 0 AND amount", name="remaining"),
         CheckConstraint("held BETWEEN 0 AND remaining", name="held"),
-        CheckConstraint("length(key) BETWEEN 1 AND 255", name="key"),
+        CheckConstraint("key <> ''", name="key"),
         Index(
             "ix_credit_grants_burn_order",
             "credit_balance_id",

@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
+    String,
     UniqueConstraint,
     text,
 )
@@ -36,7 +37,7 @@ class CreditHold(Identified, Model):
     operation_type: Mapped[OperationType] = mapped_column(
         enum_type(OperationType, SCHEMA), comment="What they are set aside for."
     )
-    key: Mapped[str] = mapped_column(comment="The request's idempotency key.")
+    key: Mapped[str] = mapped_column(String(255), comment="The request's idempotency key.")
     amount: Mapped[int] = mapped_column(comment="Credits set aside.")
     expires_at: Mapped[datetime] = mapped_column(
         moment(), comment="From when it can no longer be captured."
@@ -68,7 +69,7 @@ class CreditHold(Identified, Model):
     __table_args__: Any = (
         UniqueConstraint("credit_balance_id", "key", name="uq_credit_holds_credit_balance_id_key"),
         CheckConstraint("amount > 0", name="amount"),
-        CheckConstraint("length(key) BETWEEN 1 AND 255", name="key"),
+        CheckConstraint("key <> ''", name="key"),
         CheckConstraint("state IN ('OPEN', 'CAPTURED', 'RELEASED', 'EXPIRED')", name="state"),
         CheckConstraint("(state = 'OPEN') = (ended_at IS NULL)", name="ended"),
         CheckConstraint("(state = 'CAPTURED') = (usage_id IS NOT NULL)", name="captured"),

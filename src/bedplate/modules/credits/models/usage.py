@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
+    String,
     UniqueConstraint,
     text,
 )
@@ -44,7 +45,7 @@ class UsageHistory(Identified, Model):
     )
     credits_used: Mapped[int] = mapped_column(comment="Credits used; negative on a refund.")
     action: Mapped[str] = mapped_column(comment="The verb: deduct, capture or refund.")
-    key: Mapped[str] = mapped_column(comment="The request's idempotency key.")
+    key: Mapped[str] = mapped_column(String(255), comment="The request's idempotency key.")
     balance_after: Mapped[int] = mapped_column(comment="credits_remaining right after.")
     available_after: Mapped[int] = mapped_column(comment="What could be spent right after.")
     is_priced: Mapped[bool] = mapped_column(
@@ -72,10 +73,10 @@ class UsageHistory(Identified, Model):
             "credit_balance_id", "action", "key", name="uq_usage_history_credit_balance_id_key"
         ),
         CheckConstraint("action IN ('deduct', 'capture', 'refund')", name="action"),
-        CheckConstraint("length(key) BETWEEN 1 AND 255", name="key"),
+        CheckConstraint("key <> ''", name="key"),
         CheckConstraint(
-            "CASE WHEN refund_of IS NULL THEN action <> 'refund' AND credits_used >= 0 "
-            "ELSE action = 'refund' AND credits_used < 0 END",
+            "(action = 'refund') = (refund_of IS NOT NULL)"
+            " AND (credits_used < 0) = (refund_of IS NOT NULL)",
             name="sign",
         ),
         CheckConstraint("available_after BETWEEN 0 AND balance_after", name="balance_after"),
