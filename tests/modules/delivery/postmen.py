@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import ssl
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class PostOffice:
     letters: list[EmailMessage] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
     connections: int = 0
+    was_asked: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         self._socket = socket.socket()
@@ -81,6 +83,7 @@ class PostOffice:
         self, server: SmtpProtocol, _: Session, envelope: Envelope, address: str, options: Any
     ) -> str:
         self.asked[address] += 1
+        self.was_asked.set()
         said = self.at_rcpt(address)
         if said == DROP:
             cast("asyncio.Transport", server.transport).abort()
