@@ -263,8 +263,9 @@ def test_statements_and_reports_add_up(world: World, frozen_clock: FrozenClock) 
             since=datetime(2026, 2, 1, tzinfo=UTC),
             until=datetime(2026, 3, 1, tzinfo=UTC),
         )
-        assert (told.opening, told.closing) == (Decimal("20.00"), Decimal("102.00"))
+        assert (told.opening, told.closing) == (Decimal("20.00"), Decimal("100.00"))
         assert sorted((each.kind, each.amount) for each in told.entries) == [
+            ("credit", Decimal("-2.00")),
             ("invoice", Decimal("100.00")),
             ("payment", Decimal("-20.00")),
             ("refund", Decimal("2.00")),

@@ -148,7 +148,7 @@ def test_a_pause_is_not_billed_unless_asked(world: World, frozen_clock: FrozenCl
     rows = ask(
         world.clone,
         "SELECT action::text FROM accounting.audit_logs WHERE entity_type = 'RecurringInvoice'"
-        " AND action::text NOT LIKE '%%UPDATED' ORDER BY created_at",
+        " AND action::text NOT LIKE '%%UPDATED' ORDER BY ctid",
     )
     assert [action.removeprefix("RECURRING_INVOICE_") for (action,) in rows] == [
         "CREATED",

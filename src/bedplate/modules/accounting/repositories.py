@@ -82,10 +82,11 @@ SELECT * FROM (
     FROM accounting.invoice_payments p JOIN accounting.invoices i ON i.id = p.invoice_id
     WHERE i.user_id = :user_id
     UNION ALL
-    SELECT r.created_at, 'refund', i.invoice_number, r.amount
+    SELECT r.created_at, e.kind, i.invoice_number, e.sign * r.amount
     FROM accounting.invoice_refunds r JOIN accounting.invoices i ON i.id = r.invoice_id
+    CROSS JOIN (VALUES ('credit', -1), ('refund', 1)) AS e (kind, sign)
     WHERE i.user_id = :user_id
-) AS e WHERE e.at < :until ORDER BY e.at, e.number
+) AS e WHERE e.at < :until ORDER BY e.at, e.number, e.kind
 """
     )
     .bindparams(bindparam("user_id", type_=user_key()), bindparam("until", type_=moment()))

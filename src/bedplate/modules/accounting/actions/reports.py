@@ -16,7 +16,8 @@ async def customer_statement(
 ) -> Statement:
     """Return what a customer was billed, paid and got back from `since` to before `until`.
 
-    Amounts add up: opening balance, each entry, closing balance. One statement.
+    Amounts add up: opening balance, each entry, closing balance. What is given back is credited
+    first, so that the balance is what is due. One statement.
     """
     balance = opening = Decimal("0.00")
     entries: list[Entry] = []

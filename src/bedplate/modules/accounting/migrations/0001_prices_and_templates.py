@@ -183,7 +183,7 @@ COMMENT ON COLUMN accounting.template_pauses.billed IS 'Whether its days are bil
 
 BILLING_DAY = """
 CREATE FUNCTION accounting.billing_day(p_at timestamptz) RETURNS date
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE
     RETURN (p_at AT TIME ZONE coalesce(
         (SELECT s.time_zone FROM accounting.billing_settings s), 'UTC'))::date;
 COMMENT ON FUNCTION accounting.billing_day(timestamptz) IS

@@ -26,11 +26,12 @@ CREATE FUNCTION accounting.may_become(
     p_old accounting.invoice_status, p_new accounting.invoice_status
 ) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-    RETURN (p_old::text, p_new::text) IN (
-        ('DRAFT', 'ISSUED'), ('DRAFT', 'CANCELLED'),
-        ('ISSUED', 'OVERDUE'), ('ISSUED', 'PAID'), ('ISSUED', 'CANCELLED'),
-        ('OVERDUE', 'PAID'), ('OVERDUE', 'ISSUED'), ('OVERDUE', 'CANCELLED'),
-        ('PAID', 'ISSUED'), ('PAID', 'OVERDUE'), ('PAID', 'REFUNDED'));
+    RETURN CASE p_old
+        WHEN 'DRAFT' THEN p_new IN ('ISSUED', 'CANCELLED')
+        WHEN 'ISSUED' THEN p_new IN ('OVERDUE', 'PAID', 'CANCELLED')
+        WHEN 'OVERDUE' THEN p_new IN ('ISSUED', 'PAID', 'CANCELLED')
+        WHEN 'PAID' THEN p_new IN ('ISSUED', 'OVERDUE', 'REFUNDED')
+        ELSE false END;
 
 CREATE FUNCTION accounting.number_of(p_day date, p_serial bigint) RETURNS text
     LANGUAGE sql IMMUTABLE

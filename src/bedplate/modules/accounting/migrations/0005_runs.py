@@ -39,10 +39,11 @@ COMMENT ON FUNCTION accounting.issue_many(uuid[]) IS
 """
 
 RECURRING = """
+-- Neither a definer's nor with settings of its own: PostgreSQL then makes it part of the query.
 CREATE FUNCTION accounting.billing_dates(
     p_template accounting.recurring_invoices, p_through date
 ) RETURNS SETOF date
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE
     BEGIN ATOMIC
         SELECT d.day
         -- From the month after the last that was billed, so that a template whose day is moved
@@ -82,6 +83,9 @@ BEGIN
         SELECT r FROM accounting.recurring_invoices r
         WHERE r.is_active AND r.deleted_at IS NULL AND r.start_date <= p_through
           AND (p_after IS NULL OR r.id > p_after)
+          -- Those that are billed already, which are nearly all, are told at once.
+          AND (r.last_generated_date IS NULL
+               OR r.last_generated_date < date_trunc('month', p_through::timestamp))
           AND EXISTS (SELECT FROM accounting.billing_dates(r, p_through))
         ORDER BY r.id LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     ), due AS (
