@@ -88,12 +88,14 @@ class Revenue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Billed:
-    """What a recurring run did: invoices made, days that wait for a price, days without miners.
+    """What a recurring run did: invoices made, and days that wait or were passed over.
 
+    Days wait for a price or for a total that an invoice can hold; those without miners are passed.
     `last` is the last template it came to, None when there was none.
     """
 
     made: tuple[UUID, ...]
     no_price: int
+    too_much: int
     no_miners: int
     last: UUID | None

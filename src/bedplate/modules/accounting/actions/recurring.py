@@ -129,8 +129,9 @@ async def run_recurring(
 
     One call, one transaction of its own on `db`; any number may run at once, and run again: there
     is one invoice per template and month. Missed months are caught up in order. A day for which
-    the customer has no price waits, and its template with it. `issue=False` leaves drafts. Call
-    again with the answer's `last` as `after` until that is None, as the worker's job does.
+    the customer has no price waits, and its template with it; so does one of a total that no
+    invoice can hold. `issue=False` leaves drafts. Call again with the answer's `last` as `after`
+    until that is None, as the worker's job does.
     """
     today: date = await db.one(BILLING_DAY)
     with told():
@@ -139,6 +140,7 @@ async def run_recurring(
     return Billed(
         made=tuple(made for *_, made in rows if made is not None),
         no_price=outcomes.count("NO_PRICE"),
+        too_much=outcomes.count("TOO_MUCH"),
         no_miners=outcomes.count("NO_MINERS"),
         last=max((template for template, *_ in rows), default=None),
     )

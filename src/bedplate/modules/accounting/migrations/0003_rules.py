@@ -38,15 +38,19 @@ CREATE FUNCTION accounting.number_of(p_day date, p_serial bigint) RETURNS text
     RETURN to_char(p_day, 'YYYYMMDD')
         || lpad(p_serial::text, greatest(2, length(p_serial::text)), '0');
 
-CREATE FUNCTION accounting.require_given(p_number text) RETURNS void
+CREATE FUNCTION accounting.require_given(p_number text, p_day date) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
     v_last bigint;
 BEGIN
     SELECT s.last_number INTO v_last FROM bedplate.number_series s
-    WHERE s.series = 'accounting.invoices' AND s.period = left(p_number, 8);
+    WHERE s.series = 'accounting.invoices' AND s.period = to_char(p_day, 'YYYYMMDD');
     -- Every number up to the last is taken but for those a batch has just set aside for itself.
-    IF p_number !~ '^[0-9]{10,}$' OR v_last IS NULL OR substr(p_number, 9)::bigint > v_last THEN
+    -- Written in its one way: the unique key would let 001 pass beside 01.
+    IF v_last IS NULL OR p_number !~ '^[0-9]{10,18}$'
+       OR substr(p_number, 9)::bigint NOT BETWEEN 1 AND v_last
+       OR p_number <> accounting.number_of(p_day, substr(p_number, 9)::bigint)
+    THEN
         PERFORM accounting.refuse('invoices', 'number', 'Numbers are given by the database.');
     END IF;
 END $$;
@@ -87,6 +91,14 @@ BEGIN
     THEN
         PERFORM accounting.refuse('invoices', 'frozen', 'What an invoice bills is fixed.');
     END IF;
+    IF OLD.status = 'DRAFT' AND NEW.status <> 'ISSUED'
+       AND (NEW.invoice_number, NEW.issued_date)
+        IS DISTINCT FROM (OLD.invoice_number, OLD.issued_date)
+       OR (OLD.status = 'PAID') = (NEW.status = 'PAID')
+       AND NEW.paid_date IS DISTINCT FROM OLD.paid_date
+    THEN
+        PERFORM accounting.refuse('invoices', 'frozen', 'Number and dates come with the status.');
+    END IF;
     IF NEW.status <> OLD.status THEN
         IF NOT accounting.may_become(OLD.status, NEW.status) THEN
             PERFORM accounting.refuse('invoices', 'transition',
@@ -94,12 +106,14 @@ BEGIN
         END IF;
         v_day := accounting.billing_day(v_at);
         IF NEW.status = 'ISSUED' AND OLD.status = 'DRAFT' THEN
-            NEW.issued_date := v_at;
             IF NEW.invoice_number = OLD.invoice_number THEN
+                NEW.issued_date := v_at;
                 NEW.invoice_number := accounting.number_of(v_day, bedplate.next_numbers(
                     'accounting.invoices', to_char(v_day, 'YYYYMMDD'), 1));
             ELSE
-                PERFORM accounting.require_given(NEW.invoice_number);
+                -- Of the day of its own issue, which began before it waited for the counter.
+                PERFORM accounting.require_given(
+                    NEW.invoice_number, accounting.billing_day(NEW.issued_date));
             END IF;
         ELSIF NEW.status = 'OVERDUE' AND NEW.due_date >= v_day
            OR NEW.status = 'ISSUED' AND NEW.due_date < v_day
@@ -110,11 +124,6 @@ BEGIN
         IF OLD.status = 'PAID' AND NEW.status <> 'REFUNDED' THEN
             NEW.paid_date := NULL;
         END IF;
-    ELSIF NEW.paid_date IS DISTINCT FROM OLD.paid_date
-       OR OLD.status = 'DRAFT' AND NEW.invoice_number <> OLD.invoice_number
-       OR OLD.status = 'DRAFT' AND NEW.issued_date IS NOT NULL
-    THEN
-        PERFORM accounting.refuse('invoices', 'frozen', 'Number and dates come with the status.');
     END IF;
     IF NEW.paid_amount <> OLD.paid_amount AND NEW.paid_amount <> (
         SELECT coalesce(sum(p.amount_paid), 0) FROM accounting.invoice_payments p
@@ -140,6 +149,11 @@ DECLARE
     v_paid record;
     v_allocated numeric;
 BEGIN
+    IF TG_OP = 'DELETE' THEN
+        -- The invoice first, as every payment does: two who meet never wait in a circle.
+        PERFORM FROM accounting.invoices i WHERE i.id = OLD.invoice_id FOR NO KEY UPDATE;
+        RETURN OLD;
+    END IF;
     SELECT i.status, i.total_amount, i.paid_amount, i.user_id INTO v_invoice
     FROM accounting.invoices i WHERE i.id = NEW.invoice_id FOR NO KEY UPDATE;
     IF v_invoice.status IS NULL THEN
@@ -171,32 +185,40 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER tr_invoice_payments_allocate BEFORE INSERT ON accounting.invoice_payments
+CREATE TRIGGER tr_invoice_payments_allocate
+    BEFORE INSERT OR DELETE ON accounting.invoice_payments
     FOR EACH ROW EXECUTE FUNCTION accounting.allocate();
 
 CREATE FUNCTION accounting.settle_payment() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_invoice_id uuid := CASE TG_OP WHEN 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END;
+    v_paid numeric;
 BEGIN
+    -- The whole sum: a statement may bring several, all of which are there before the first of
+    -- them is settled. The rest of them then find nothing to do. The lock comes before it, so that
+    -- the sum has what was committed while we waited.
+    PERFORM FROM accounting.invoices i WHERE i.id = v_invoice_id FOR NO KEY UPDATE;
+    SELECT coalesce(sum(p.amount_paid), 0) INTO v_paid FROM accounting.invoice_payments p
+    WHERE p.invoice_id = v_invoice_id;
     IF TG_OP = 'INSERT' THEN
         UPDATE accounting.invoices i
-        SET paid_amount = i.paid_amount + NEW.amount_paid,
-            status = CASE WHEN i.paid_amount + NEW.amount_paid = i.total_amount
-                          THEN 'PAID' ELSE i.status END,
-            paid_date = CASE WHEN i.paid_amount + NEW.amount_paid = i.total_amount
-                             THEN NEW.paid_date END
-        WHERE i.id = NEW.invoice_id;
+        SET paid_amount = v_paid,
+            status = CASE WHEN v_paid = i.total_amount THEN 'PAID' ELSE i.status END,
+            paid_date = CASE WHEN v_paid = i.total_amount THEN NEW.paid_date END
+        WHERE i.id = v_invoice_id AND i.paid_amount <> v_paid;
         RETURN NULL;
     END IF;
     UPDATE accounting.allocated_payments a
     SET amount_allocated = a.amount_allocated - OLD.amount_paid
     WHERE a.cost_payment_id = OLD.cost_payment_id;
     UPDATE accounting.invoices i
-    SET paid_amount = i.paid_amount - OLD.amount_paid,
+    SET paid_amount = v_paid,
         status = CASE WHEN i.status <> 'PAID' THEN i.status
                       WHEN i.due_date < accounting.billing_day(bedplate.clock()) THEN 'OVERDUE'
                       ELSE 'ISSUED' END::accounting.invoice_status,
         paid_date = NULL
-    WHERE i.id = OLD.invoice_id AND i.status <> 'DRAFT';
+    WHERE i.id = v_invoice_id AND i.status <> 'DRAFT' AND i.paid_amount <> v_paid;
     RETURN NULL;
 END $$;
 CREATE TRIGGER tr_invoice_payments_settle AFTER INSERT OR DELETE ON accounting.invoice_payments
@@ -224,12 +246,16 @@ CREATE TRIGGER tr_invoice_refunds_refund BEFORE INSERT ON accounting.invoice_ref
 
 CREATE FUNCTION accounting.settle_refund() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_refunded numeric;
 BEGIN
+    PERFORM FROM accounting.invoices i WHERE i.id = NEW.invoice_id FOR NO KEY UPDATE;
+    SELECT sum(r.amount) INTO v_refunded FROM accounting.invoice_refunds r
+    WHERE r.invoice_id = NEW.invoice_id;
     UPDATE accounting.invoices i
-    SET refunded_amount = i.refunded_amount + NEW.amount,
-        status = CASE WHEN i.refunded_amount + NEW.amount = i.total_amount
-                      THEN 'REFUNDED' ELSE i.status END
-    WHERE i.id = NEW.invoice_id;
+    SET refunded_amount = v_refunded,
+        status = CASE WHEN v_refunded = i.total_amount THEN 'REFUNDED' ELSE i.status END
+    WHERE i.id = NEW.invoice_id AND i.refunded_amount <> v_refunded;
     RETURN NULL;
 END $$;
 CREATE TRIGGER tr_invoice_refunds_settle AFTER INSERT ON accounting.invoice_refunds
@@ -309,7 +335,7 @@ FUNCTIONS = (
     "settle_payment()",
     "allocate()",
     "guard_invoice()",
-    "require_given(text)",
+    "require_given(text, date)",
     "number_of(date, bigint)",
     "may_become(accounting.invoice_status, accounting.invoice_status)",
 )

@@ -12,24 +12,28 @@ CREATE FUNCTION accounting.issue_many(p_ids uuid[])
     RETURNS TABLE (invoice_id uuid, invoice_number text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_day text := to_char(accounting.billing_day(bedplate.clock()), 'YYYYMMDD');
+    v_at timestamptz := bedplate.clock();
+    v_day date := accounting.billing_day(v_at);
     v_drafts uuid[];
     v_first bigint;
 BEGIN
     -- In one order, so that two batches never wait for each other in a circle.
     PERFORM FROM accounting.invoices i WHERE i.id = ANY (p_ids) ORDER BY i.id FOR NO KEY UPDATE;
     SELECT array_agg(i.id ORDER BY w.place) INTO v_drafts
-    FROM unnest(p_ids) WITH ORDINALITY AS w (id, place) JOIN accounting.invoices i ON i.id = w.id
+    FROM (SELECT u.id, min(u.place) AS place
+          FROM unnest(p_ids) WITH ORDINALITY AS u (id, place) GROUP BY u.id) w
+    JOIN accounting.invoices i ON i.id = w.id
     WHERE i.status = 'DRAFT';
     IF v_drafts IS NULL THEN
         RETURN;
     END IF;
     -- Taken last: the counter is what all who issue wait for.
-    v_first := bedplate.next_numbers('accounting.invoices', v_day, cardinality(v_drafts));
+    v_first := bedplate.next_numbers(
+        'accounting.invoices', to_char(v_day, 'YYYYMMDD'), cardinality(v_drafts));
     RETURN QUERY
         UPDATE accounting.invoices i
-        SET status = 'ISSUED',
-            invoice_number = accounting.number_of(to_date(v_day, 'YYYYMMDD'), v_first + d.place - 1)
+        SET status = 'ISSUED', issued_date = v_at,
+            invoice_number = accounting.number_of(v_day, v_first + d.place - 1)
         FROM unnest(v_drafts) WITH ORDINALITY AS d (id, place)
         WHERE i.id = d.id
         RETURNING i.id, i.invoice_number::text;
@@ -98,11 +102,14 @@ BEGIN
                 WHERE m.{miners.user_id} = (t.r).user_id {in_service})::int AS miners
         FROM template t CROSS JOIN LATERAL accounting.billing_dates(t.r, p_through) AS d (day)
     ), told AS (
-        -- A day without a price stops its template there, so that it is billed in order later on.
+        -- A day that cannot be billed stops its template there, and no other: it is billed in
+        -- order later on.
         SELECT d.*, CASE
-            WHEN bool_or(d.price IS NULL) OVER (PARTITION BY (d.r).id ORDER BY d.day)
-            THEN 'NO_PRICE' WHEN d.miners = 0 THEN 'NO_MINERS' ELSE 'MADE' END AS outcome
+            WHEN bool_or(d.price IS NULL) OVER earlier THEN 'NO_PRICE'
+            WHEN bool_or(d.price * d.miners > 9999999999.99) OVER earlier THEN 'TOO_MUCH'
+            WHEN d.miners = 0 THEN 'NO_MINERS' ELSE 'MADE' END AS outcome
         FROM due d
+        WINDOW earlier AS (PARTITION BY (d.r).id ORDER BY d.day)
     ), made AS (
         INSERT INTO accounting.invoices (
             id, user_id, total_miners, unit_price, due_date, created_by,
@@ -116,7 +123,7 @@ BEGIN
     ), moved AS (
         UPDATE accounting.recurring_invoices r SET last_generated_date = l.day
         FROM (SELECT (t.r).id, max(t.day) AS day FROM told t
-              WHERE t.outcome <> 'NO_PRICE' GROUP BY (t.r).id) l
+              WHERE t.outcome IN ('MADE', 'NO_MINERS') GROUP BY (t.r).id) l
         WHERE r.id = l.id
     )
     SELECT array_agg(ROW((t.r).id, t.day, t.outcome, m.id)::accounting.billed
@@ -199,7 +206,7 @@ CREATE FUNCTION accounting.pay(
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    v_amount numeric := p_amount;
+    v_amount numeric(12, 2) := p_amount;
 BEGIN
     IF p_amount IS NULL THEN
         -- What fits is known only once both stand still: the invoice first, as every payment does.
@@ -233,6 +240,7 @@ CREATE FUNCTION accounting.give_back(
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_left numeric;
+    v_amount numeric(12, 2) := p_amount;
 BEGIN
     SELECT i.paid_amount - i.refunded_amount INTO v_left
     FROM accounting.invoices i WHERE i.id = p_invoice_id FOR NO KEY UPDATE;
@@ -243,12 +251,12 @@ BEGIN
     SELECT r.id, r.amount INTO refund_id, amount FROM accounting.invoice_refunds r
     WHERE r.invoice_id = p_invoice_id AND r.key = p_key;
     IF refund_id IS NOT NULL THEN
-        outcome := CASE WHEN p_amount IS NULL OR p_amount = amount THEN 'REPLAYED'
+        outcome := CASE WHEN v_amount IS NULL OR v_amount = amount THEN 'REPLAYED'
                         ELSE 'CONFLICT' END;
         RETURN;
     END IF;
     INSERT INTO accounting.invoice_refunds AS r (id, invoice_id, key, amount, reason)
-    VALUES (p_id, p_invoice_id, p_key, coalesce(p_amount, v_left), p_reason)
+    VALUES (p_id, p_invoice_id, p_key, coalesce(v_amount, v_left), p_reason)
     RETURNING r.id, r.amount INTO refund_id, amount;
     outcome := 'REFUNDED';
 END $$;
