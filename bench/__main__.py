@@ -9,7 +9,17 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench import credits_rounds, data, floors, machine, prisma, receipts, startup
+from bench import (
+    accounting_rounds,
+    credits_rounds,
+    data,
+    floors,
+    machine,
+    prisma,
+    receipts,
+    startup,
+)
+from bench.accounting_rounds import Bills
 from bench.credits_rounds import Charges
 from bench.data import FULL, QUICK, Keys
 from bench.processes import CommandFailed, Worker
@@ -35,7 +45,13 @@ CONTESTANTS = {
     "prisma": (PRISMA, "worker.mjs", "credits.mjs"),
 }
 """The name in the table, and the file of each of the two sets of works."""
-WORKS = ("rows", "credits", "receipts")
+BILLING = {
+    "bedplate": "accounting_bedplate",
+    "psycopg": "accounting_psycopg",
+    "sqlalchemy": "accounting_sqlalchemy",
+}
+"""Who bills, by file."""
+WORKS = ("rows", "credits", "accounting", "receipts")
 MANY_TABLES = (1_000, 10_000)
 CACHE = Path("~/.cache/bedplate-bench").expanduser()
 
@@ -150,6 +166,26 @@ async def race_charges(
         return await credits_rounds.measure(workers, server, plan, say, absent)
 
 
+async def race_bills(
+    chosen: argparse.Namespace, server: Server, plan: Plan, absent: dict[str, str]
+) -> Bills | None:
+    """Run the accounting works; None, and noted as absent, on a server that is not ours."""
+    if chosen.url is not None:
+        absent["the accounting works"] = "they need the embedded server"
+        return None
+    async with AsyncExitStack() as stack:
+        sources = {
+            CONTESTANTS[name][0]: source
+            for name, source in BILLING.items()
+            if name in (chosen.only or BILLING)
+        }
+        module = "bench.accounting_worker"
+        workers = await start_workers(stack, module, sources, chosen.cache, absent)
+        if not workers:
+            return None
+        return await accounting_rounds.measure(workers, server, plan, say, chosen.quick)
+
+
 def cost_receipts(
     chosen: argparse.Namespace, server: Server, absent: dict[str, str]
 ) -> dict[int, float]:
@@ -176,7 +212,7 @@ async def measure(chosen: argparse.Namespace) -> Report:
     absent: dict[str, str] = {}
     results: Results = {}
     versions: dict[str, dict[str, str]] = {}
-    charges = None
+    charges = bills = None
     receipt_ms: dict[int, float] = {}
     with serve(chosen.url, chosen.major) as server:
         described = machine.describe() | {"postgresql": server.version()}
@@ -184,12 +220,17 @@ async def measure(chosen: argparse.Namespace) -> Report:
             results, versions = await race_rows(chosen, server, plan, absent)
         if "credits" in chosen.works:
             charges = await race_charges(chosen, server, plan, absent)
+        if "accounting" in chosen.works:
+            bills = await race_bills(chosen, server, plan, absent)
         if "receipts" in chosen.works:
             receipt_ms = cost_receipts(chosen, server, absent)
     if charges is not None:
         results |= charges.results
         versions = charges.versions | versions
-    report = Report(plan, volumes, described, versions, results, absent, charges=charges)
+    if bills is not None:
+        results |= bills.results
+        versions = bills.versions | versions
+    report = Report(plan, volumes, described, versions, results, absent, charges, bills)
     report.receipt_ms = receipt_ms
     if "rows" in chosen.works:
         try:

@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bedplate.kernel import registry
 from bedplate.operations import migrate
+from bench.copies import copy
 
 ACCOUNTS = 10_000
 OPENING = 1_000_000
@@ -48,16 +49,6 @@ _BALANCES = """
 _PICKED = """
     SELECT user_id::text, credits_remaining FROM credits.credit_balances ORDER BY md5(id::text)
 """
-_COLUMNS = """
-    SELECT array_agg(column_name::text ORDER BY ordinal_position)
-    FROM information_schema.columns
-    WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER'
-"""
-_FOREIGN_KEYS = """
-    SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE contype = 'f' AND conrelid = ANY(%s::regclass[])
-"""
-_OPTIONS = "SELECT reloptions FROM pg_class WHERE oid = %s::regclass"
 _VIOLATIONS = """
     SELECT count(*) FROM {0}.credit_balances b
     LEFT JOIN LATERAL (
@@ -118,10 +109,7 @@ def load(owner_url: str, app_url: str, accounts: int = ACCOUNTS) -> Holders:
         connection.execute(_BALANCES, given)
         role = str(conninfo_to_dict(app_url)["user"])
         for schema, tables in _COPIED.items():
-            connection.execute(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema))
-            )
-            _copy(connection, schema, tables, role)
+            copy(connection, LEDGER, schema, tables, role)
         # Otherwise the first of the rounds would share the machine with autovacuum. Tables that are
         # still empty are left alone: plans made from statistics that say so would outlive it.
         for table in _FILLED:
@@ -131,33 +119,6 @@ def load(owner_url: str, app_url: str, accounts: int = ACCOUNTS) -> Holders:
     samples = [user for user, credits in picked if credits == SAMPLE_OPENING]
     hot, lone, naive, *spread = rich
     return Holders(spread, samples, hot, lone, naive)
-
-
-def _copy(connection: psycopg.Connection, schema: str, tables: tuple[str, ...], role: str) -> None:
-    """Copy the tables with their indexes, checks and foreign keys, but no triggers."""
-    for table in tables:
-        own, copied = sql.Identifier(LEDGER, table), sql.Identifier(schema, table)
-        connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(copied, own))
-        name = f"{LEDGER}.{table}"
-        options = connection.execute(_OPTIONS, [name]).fetchall()[0][0]
-        for option in options or ():
-            connection.execute(sql.SQL("ALTER TABLE {} SET ({})").format(copied, sql.SQL(option)))
-        columns = connection.execute(_COLUMNS, [LEDGER, table]).fetchall()[0][0]
-        listed = sql.SQL(", ").join(map(sql.Identifier, columns))
-        connection.execute(
-            sql.SQL("INSERT INTO {0} ({2}) SELECT {2} FROM {1}").format(copied, own, listed)
-        )
-    ledger = [f"{LEDGER}.{table}" for table in tables]
-    for table, definition in connection.execute(_FOREIGN_KEYS, [ledger]).fetchall():
-        connection.execute(
-            f"ALTER TABLE {schema}.{table.partition('.')[2]} ADD "
-            + definition.replace("REFERENCES credits.", f"REFERENCES {schema}.")
-        )
-    for statement in (
-        "GRANT USAGE ON SCHEMA {0} TO {1}",
-        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {0} TO {1}",
-    ):
-        connection.execute(sql.SQL(statement).format(sql.Identifier(schema), sql.Identifier(role)))
 
 
 def recount(owner_url: str) -> tuple[dict[str, int], dict[str, int]]:

@@ -26,6 +26,8 @@ FLOORS = (
     Floor("deduct", BARE, 0.85),
     Floor("deduct", SQLALCHEMY, 3.0),
     Floor("deduct", PRISMA, 3.0),
+    Floor("bill", SQLALCHEMY, 20.0),
+    Floor("bill", BARE, 1 / 1.5),
 )
 DEEP_PAGE_MOST = 2.0
 """How many times the time of the first page a page at depth may take."""

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from bench.accounting_queries import BOUND_MS
+from bench.accounting_rounds import Bills
 from bench.credits_rounds import COSTS, Charges
 from bench.data import Volumes
 from bench.rounds import CLIENTS, Figures, Plan, Results, ratio
@@ -26,6 +28,8 @@ TITLES = {
     "deduct_hot": "deduct, one hot account",
     "deduct_many": "deduct_many of 1,000 there, charges/s",
     "bare_update": "bare UPDATE of one hot balance",
+    "bill": "recurring run, invoices/s",
+    "bill_untriggered": "the same statements without triggers",
 }
 
 
@@ -39,8 +43,9 @@ class Report:
     versions: dict[str, dict[str, str]]
     results: Results
     absent: dict[str, str]
-    startup_seconds: dict[str, float] = field(default_factory=dict[str, float])
     charges: Charges | None = None
+    bills: Bills | None = None
+    startup_seconds: dict[str, float] = field(default_factory=dict[str, float])
     receipt_ms: dict[int, float] = field(default_factory=dict[int, float])
 
     @property
@@ -91,6 +96,11 @@ def as_json(report: Report) -> str:
             "startup_seconds": report.startup_seconds,
             "receipt_ms": report.receipt_ms,
             "recounted_charges": report.charges.recounted if report.charges else None,
+            "recounted_invoices": report.bills.recounted if report.bills else None,
+            "triggers_share": triggers_share(report),
+            "reads_ms": {title: asdict(reads) for title, reads in report.bills.reads.items()}
+            if report.bills
+            else None,
             "naive": asdict(report.charges.naive)
             if report.charges and report.charges.naive
             else None,
@@ -124,8 +134,8 @@ def as_markdown(report: Report) -> str:
 
 
 def _tables(report: Report) -> list[list[list[str]]]:
-    costs = _costs(report)
-    return [_table(report), costs] if costs else [_table(report)]
+    tables = (_table(report), _costs(report), _reads(report))
+    return [table for table in tables if table]
 
 
 def _costs(report: Report) -> list[list[str]]:
@@ -142,6 +152,25 @@ def _costs(report: Report) -> list[list[str]]:
     return (
         [["the cost of each guarantee", "charges/s", "of the bare UPDATE"], *rows] if rows else []
     )
+
+
+def _reads(report: Report) -> list[list[str]]:
+    """Return how long the plan's queries of accounting take; nothing where nobody asked them."""
+    bills = report.bills
+    if bills is None:
+        return []
+    rows = [
+        [title, f"{reads.p50_ms:.1f}", f"{reads.p95_ms:.1f}"]
+        for title, reads in bills.reads.items()
+    ]
+    among = f"among {bills.volumes.invoices:,} invoices, {bills.volumes.audit_rows:,} audit entries"
+    return [[f"{among} (the plan asks for {BOUND_MS} ms)", "p50 ms", "p95 ms"], *rows]
+
+
+def triggers_share(report: Report) -> float | None:
+    """Return what share of the shipped run's time its triggers take, or None if not measured."""
+    share = report.between(("bill", BARE), ("bill_untriggered", BARE))
+    return None if share is None else 1 - share
 
 
 def _table(report: Report) -> list[list[str]]:
@@ -164,6 +193,22 @@ def _variants(report: Report) -> list[str]:
         for name in by_name
         if name not in report.contestants
     ]
+
+
+def _billed(report: Report) -> list[str]:
+    if report.bills is None:
+        return []
+    lines = [
+        f"Recounted: {report.bills.recounted:,} invoices, each one answered; every total, one per "
+        "template and month, numbers without gaps."
+    ]
+    share = triggers_share(report)
+    if share is not None:
+        lines.append(
+            f"The triggers (guards, audit log, documents) take {share:.0%} of a run's time; "
+            "their rows are part of it."
+        )
+    return lines
 
 
 def _recounts(report: Report) -> list[str]:
@@ -211,6 +256,7 @@ def _notes(report: Report) -> Sequence[str]:
         f"({plan.bulk_rounds} for the bulk load), {CLIENTS} clients, one server.",
         *_variants(report),
         *_recounts(report),
+        *_billed(report),
         *_volumes(report),
         f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
         f"PostgreSQL {machine['postgresql']}, Python {machine['python']}.",

@@ -9,10 +9,21 @@ from pathlib import Path
 import pytest
 
 from bench import floors, prisma
+from bench.accounting_queries import Reads, Volumes
+from bench.accounting_rounds import Bills
 from bench.credits_data import Lost
 from bench.credits_rounds import Charges
 from bench.data import QUICK
-from bench.report import BARE, BEDPLATE, PRISMA, Report, as_json, as_markdown, as_text
+from bench.report import (
+    BARE,
+    BEDPLATE,
+    PRISMA,
+    SQLALCHEMY,
+    Report,
+    as_json,
+    as_markdown,
+    as_text,
+)
 from bench.rounds import Figures, Plan
 
 
@@ -100,6 +111,45 @@ def test_what_was_recounted_and_what_the_plans_code_lost_is_told(report: Report)
     assert "Recounted: 1,234 charges" in told
     assert "charged 90 credits and deducted 20: 70 lost" in told
     assert json.loads(as_json(report))["naive"] == {"charged": 90, "deducted": 20}
+
+
+def billed(report: Report, *, ours: float = 900) -> Report:
+    """The report with accounting works: the shipped function at 1,000, the session at 40."""
+    report.results |= {
+        "bill": {
+            BEDPLATE: figures(ours, ours, ours),
+            BARE: figures(1_000, 1_000, 1_000),
+            SQLALCHEMY: figures(40, 40, 40),
+        },
+        "bill_untriggered": {BARE: figures(2_500, 2_500, 2_500)},
+    }
+    volumes = Volumes(invoices=600, audit_rows=2_400)
+    reads = {"invoices by status": Reads(1.26, 3.14)}
+    report.bills = Bills(report.results, report.versions, 4_321, volumes, reads)
+    return report
+
+
+def test_accounting_floors_that_are_reached_say_nothing(report: Report) -> None:
+    assert floors.missed(billed(report)) == []
+
+
+def test_missed_accounting_floors_are_named_with_their_figures(report: Report) -> None:
+    assert floors.missed(billed(report, ours=600)) == [
+        "bill: 15.00 of SQLAlchemy session, at least 20.00 is asked",
+        "bill: 0.60 of bare psycopg, at least 0.67 is asked",
+    ]
+
+
+def test_what_was_billed_read_and_recounted_is_told(report: Report) -> None:
+    told = as_markdown(billed(report))
+    assert "| recurring run, invoices/s | 900 | 1,000 (0.90x) |" in told
+    assert "The triggers (guards, audit log, documents) take 60% of a run's time" in told
+    assert "Recounted: 4,321 invoices" in told
+    assert "| among 600 invoices, 2,400 audit entries (the plan asks for 100 ms) |" in told
+    assert "| invoices by status | 1.3 | 3.1 |" in told
+    found = json.loads(as_json(report))
+    assert found["triggers_share"] == pytest.approx(0.6)
+    assert found["reads_ms"]["invoices by status"] == {"p50_ms": 1.26, "p95_ms": 3.14}
 
 
 def test_every_form_names_the_absent_with_the_reason(report: Report) -> None:
