@@ -59,8 +59,8 @@ async def record_open(db: Writer, token: str) -> bool:
         found = await tx.first(OF_TOKEN, token_hash=hash_of(token), purpose=TokenPurpose.OPEN.value)
         if found is None:
             return False
-        if await tx.first(_OPEN, id=found[0]) is not None:
-            await tell(tx, MailOpened, found[0])
+        if await tx.first(_OPEN, id=found) is not None:
+            await tell(tx, MailOpened, found)
         return True
 
 
@@ -92,7 +92,7 @@ async def unsubscribe(db: Writer, token: str) -> Unsubscribed:
         )
         if found is None:
             raise UnknownToken("No mail has this link.")
-        became = await tx.one(BECAME, id=found[0])
+        became = await tx.one(BECAME, id=found)
         mail_id, category, user_id, recipient = became[0], became[2], became[3], became[4]
         address = recipient if user_id is None else None
         await choose(tx, category, False, user_id=user_id, address=address)
