@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from bedplate.catalog import Snapshot, connect, difference, read, user_schemas
-from bedplate.kernel import embedded, processes, registry
+from bedplate.kernel import registry
 from bedplate.kernel.errors import ModuleNotFound, UsageError
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
@@ -18,6 +16,7 @@ from bedplate.operations.migrate import Part, Target
 from bedplate.operations.migrate.made import read_lines
 from tests.databases import Server, TestDatabase, new_database
 from tests.operations.fake_module import shop
+from tests.psql import run_script
 
 
 @pytest.fixture
@@ -36,21 +35,6 @@ def _target(database: TestDatabase, modules: Registry, folder: Path) -> Target:
     )
 
 
-def _psql(database: TestDatabase, script: str, folder: Path) -> None:
-    file = folder / "script.sql"
-    file.write_text(script, encoding="utf-8")
-    parts = conninfo_to_dict(database.owner_url)
-    with psycopg.connect(database.owner_url) as connection:
-        major = connection.info.server_version // 10_000
-    program = embedded.programs(18 if major > 16 else 16) / "psql"
-    environment = {"PGPASSWORD": str(parts["password"]), "PATH": "/usr/bin:/bin"}
-    arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
-    place = [f"--{name}={parts[key]}" for name, key in (("host", "host"), ("port", "port"))]
-    place += [f"--username={parts['user']}", f"--dbname={parts['dbname']}"]
-    done = processes.run([str(program), *place, *arguments], timeout_s=60, env=environment)
-    assert done.returncode == 0, done.stderr
-
-
 def _told(before: Snapshot, after: Snapshot) -> list[str]:
     # The runner keeps its books in the schema of the kernel; the script has no receipts to keep.
     changes = difference(before, after)
@@ -63,7 +47,7 @@ def test_psql_makes_what_the_runner_makes_and_status_knows_of_it(
     modules = registry.load(["auth", "credits"])
     target = _target(database, modules, tmp_path)
     script = migrate.as_sql(target, Part())
-    _psql(other, script, tmp_path)
+    run_script(other.owner_url, script, tmp_path)
     plain = _target(other, modules, tmp_path)
     assert {line.state for line in migrate.status(modules, other.owner_url)} == {"current"}
 
@@ -71,7 +55,7 @@ def test_psql_makes_what_the_runner_makes_and_status_knows_of_it(
     made = read_lines(target, target.owner_url)
     assert _told(made, read_lines(plain, plain.owner_url)) == []
 
-    _psql(other, migrate.as_sql(target, Part(down=True)), tmp_path)
+    run_script(other.owner_url, migrate.as_sql(target, Part(down=True)), tmp_path)
     with connect(other.owner_url) as connection:
         assert user_schemas(connection) == ["public"]
 
@@ -81,15 +65,17 @@ def test_a_part_of_one_line_leads_on_from_where_it_begins(
 ) -> None:
     modules = Registry([shop(tmp_path).manifest()])
     target = _target(database, modules, tmp_path)
-    _psql(other, migrate.as_sql(target, Part(module="bedplate")), tmp_path)
+    run_script(other.owner_url, migrate.as_sql(target, Part(module="bedplate")), tmp_path)
     first = migrate.as_sql(target, Part(module="shop", to="0001_shelves"))
     assert "shop.items" not in first
-    _psql(other, first, tmp_path)
-    _psql(other, migrate.as_sql(target, Part(module="shop", since="0001_shelves")), tmp_path)
+    run_script(other.owner_url, first, tmp_path)
+    run_script(
+        other.owner_url, migrate.as_sql(target, Part(module="shop", since="0001_shelves")), tmp_path
+    )
     (_, line) = migrate.status(modules, other.owner_url)
     assert line.current == "0002_items"
     back = migrate.as_sql(target, Part(module="shop", to="0001_shelves", down=True))
-    _psql(other, back, tmp_path)
+    run_script(other.owner_url, back, tmp_path)
     with connect(other.owner_url) as connection:
         found = read(connection, ["shop"])
     assert [table.name for table in found.tables] == ["schema_version", "shelves"]
