@@ -124,7 +124,8 @@ def test_other_content_is_another_file() -> None:
 
 def test_the_letters_travel_with_the_file() -> None:
     reader, _ = read(render(STORED))
-    fonts = [font.get_object() for font in reader.pages[0]["/Resources"]["/Font"].values()]  # type: ignore[index]
+    resources: Any = reader.pages[0]["/Resources"]
+    fonts = [face.get_object() for face in resources["/Font"].values()]
     assert len(fonts) == 2
     for face in fonts:
         assert "/FontFile2" in face["/FontDescriptor"].get_object()
@@ -134,8 +135,9 @@ def test_the_letters_travel_with_the_file() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("Łukasz Żółć", "Nguyễn Thị Hồng", "Straße №5"),
-        *("Юлия Щукина", "Արամ Խաչատրյան", "გიორგი"),
+        *("Łukasz Żółć", "Nguyễn Thị Hồng"),
+        *("Юлия Щукина", "Straße №5"),
+        *("Արամ Խաչատրյան", "გიორგი"),
     ],
 )
 def test_a_name_is_written_in_its_own_letters(name: str) -> None:
@@ -153,7 +155,7 @@ def test_other_letters_are_romanised_and_the_page_says_so(name: str, spelled: st
     assert spelled in text
     assert "Spelled in Latin letters here" in text
     assert reader.metadata is not None
-    assert reader.metadata["/Keywords"] == name
+    assert str(reader.metadata["/Keywords"]) == name
 
 
 def test_marks_that_would_turn_or_hide_a_text_are_left_out() -> None:

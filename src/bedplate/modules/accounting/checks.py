@@ -87,7 +87,7 @@ CHECKS = (
     ),
     Check(
         id="accounting.E007",
-        title="every issued invoice has its document, and the document its hash",
+        title="every issued invoice has a document that says the same, and the document its hash",
         query="""
             SELECT i.id AS invoice_id, i.invoice_number
             FROM accounting.invoices i
@@ -95,7 +95,11 @@ CHECKS = (
             WHERE i.issued_date IS NOT NULL
               AND (d.invoice_id IS NULL
                    OR d.content_sha256 <> sha256(convert_to(d.content::text, 'UTF8'))
-                   OR d.pdf_sha256 <> sha256(d.pdf))
+                   OR d.pdf_sha256 <> sha256(d.pdf)
+                   OR d.content ->> 'invoice_number' <> i.invoice_number
+                   OR d.content ->> 'miners' <> i.total_miners::text
+                   OR d.content ->> 'unit_price' <> i.unit_price::text
+                   OR d.content ->> 'total' <> i.total_amount::text)
         """,
         next_step=RESTORE,
     ),

@@ -80,10 +80,10 @@ class AmountInvalid(AccountingRefused):
 
 
 class SettingInvalid(AccountingRefused):
-    """The billing time zone is unknown, or the days of reminders are out of bounds."""
+    """The time zone is unknown, or reminders, seller or currency are out of bounds."""
 
     code = "accounting.setting_invalid"
-    advice = "Name the zone as in Europe/Reykjavik; at most 20 days, each within a year."
+    advice = "Zones are as in Europe/Reykjavik, currencies as in EUR; 20 days, each within a year."
 
 
 class NoPrice(AccountingRefused):
@@ -105,6 +105,20 @@ class TemplateOver(AccountingRefused):
 
     code = "accounting.template_over"
     advice = "Make another template."
+
+
+class NoDocument(AccountingRefused):
+    """An invoice that was never issued has no document."""
+
+    code = "accounting.no_document"
+    advice = "Issue the invoice first."
+
+
+class DocumentPending(AccountingRefused):
+    """The invoice is issued, and the worker has not made its document yet."""
+
+    code = "accounting.document_pending"
+    advice = "Ask again in a moment; see to it that a worker runs (bedplate work)."
 
 
 class ContentInvalid(AccountingRefused):

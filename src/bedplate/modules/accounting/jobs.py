@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from bedplate.kernel.database import Database
-from bedplate.kernel.jobs import Periodic, Running
+from bedplate.kernel.jobs import Job, Periodic, Running
 from bedplate.modules.accounting.actions import (
     MESSAGES_MAX,
     OVERDUE_MAX,
     recall_reminders,
     remind,
+    render_document,
     run_overdue,
     run_recurring,
     send_due,
 )
+from bedplate.modules.accounting.errors import ContentInvalid
 
 
 async def recurring(db: Database, running: Running[None]) -> None:
@@ -39,8 +42,28 @@ async def reminders(db: Database, running: Running[None]) -> None:
         pass
 
 
+async def render(db: Database, running: Running[list[UUID]]) -> None:
+    """Make the pages of issued invoices, each in a transaction of its own.
+
+    What cannot be made does not keep the others back. Raises ContentInvalid at the end.
+    """
+    refused: list[ContentInvalid] = []
+    for invoice_id in running.payload:
+        try:
+            async with db.transaction() as tx:
+                await render_document(tx, invoice_id)
+        except ContentInvalid as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+
+
+RENDER: Job[list[UUID]] = Job(name="accounting.render", payload=list[UUID], run=render)
+"""Enqueued by the database in the transaction that issues, whoever issues."""
+
 # Hourly, so that a billing day begins within the hour in whatever zone; each finds its work once.
 JOBS = (
+    RENDER,
     Periodic(name="accounting.recurring", every=timedelta(hours=1), run=recurring),
     Periodic(name="accounting.overdue", every=timedelta(hours=1), run=overdue),
     Periodic(name="accounting.reminders", every=timedelta(minutes=5), run=reminders),

@@ -3,6 +3,7 @@
 from bedplate.modules.accounting.actions.answers import (
     Aged,
     Billed,
+    Document,
     Draft,
     Entry,
     Paid,
@@ -10,7 +11,8 @@ from bedplate.modules.accounting.actions.answers import (
     Revenue,
     Statement,
 )
-from bedplate.modules.accounting.actions.billing import set_billing
+from bedplate.modules.accounting.actions.billing import set_billing, set_seller
+from bedplate.modules.accounting.actions.documents import document_of, render_document
 from bedplate.modules.accounting.actions.invoices import (
     cancel_invoice,
     delete_draft,
@@ -57,6 +59,7 @@ __all__ = [
     "OVERDUE_MAX",
     "Aged",
     "Billed",
+    "Document",
     "Draft",
     "Entry",
     "Paid",
@@ -70,6 +73,7 @@ __all__ = [
     "create_template",
     "customer_statement",
     "delete_draft",
+    "document_of",
     "draft_invoice",
     "edit_invoice",
     "edit_template",
@@ -83,6 +87,7 @@ __all__ = [
     "refund_invoice",
     "remind",
     "remove_payment",
+    "render_document",
     "resume_template",
     "revenue_by_month",
     "run_overdue",
@@ -92,4 +97,5 @@ __all__ = [
     "send_receipt",
     "set_billing",
     "set_price",
+    "set_seller",
 ]

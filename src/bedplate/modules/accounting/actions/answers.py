@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -41,6 +41,22 @@ class Refunded:
     invoice_id: UUID
     amount: Decimal
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """An invoice's PDF; `sha256` is its hash in hexadecimal."""
+
+    invoice_id: UUID
+    invoice_number: str
+    pdf: bytes = field(repr=False)
+    sha256: str
+    rendered_at: datetime
+
+    @property
+    def file_name(self) -> str:
+        """What to call the file, as an attachment or a download."""
+        return f"invoice-{self.invoice_number}.pdf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
-"""What all invoices share: the billing time zone, and what customers are told when."""
+"""What all invoices share: the billing time zone, and what customers are told when; who bills."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ REMINDERS_MAX = 20
 
 REMINDER_DAYS_MAX = 365
 """How many days before or after its due date the furthest of them is."""
+
+SELLER_CHARACTERS_MAX = 1000
+"""How long the seller's name, address and account are together."""
+
+CURRENCY = re.compile("[A-Z]{3}")
 
 SET_BILLING: Query[Any] = Query(
     text(
@@ -39,6 +45,18 @@ SET time_zone = coalesce(:time_zone, s.time_zone),
         bindparam("mail_invoices", type_=Boolean()),
         bindparam("mail_receipts", type_=Boolean()),
     )
+)
+
+
+SET_SELLER: Query[Any] = Query(
+    text(
+        """
+INSERT INTO accounting.billing_settings AS s (id, seller, currency)
+VALUES ('singleton', :seller, :currency)
+ON CONFLICT (id) DO UPDATE
+SET seller = :seller, currency = :currency, updated_at = bedplate.now()
+"""
+    ).bindparams(bindparam("seller", type_=Text()), bindparam("currency", type_=Text()))
 )
 
 
@@ -72,3 +90,18 @@ async def set_billing(
         )
     except DataError:
         raise SettingInvalid(f"There is no time zone {time_zone!r}.", rule="time_zone") from None
+
+
+async def set_seller(db: Writer, seller: str, *, currency: str = "") -> None:
+    """Set who bills and in what, as documents of invoices issued from now on show it.
+
+    `seller` is name, address and account, one a line, 1,000 characters at most; `currency` is
+    three capitals, or nothing. Raises SettingInvalid.
+    """
+    if currency and not CURRENCY.fullmatch(currency):
+        raise SettingInvalid("A currency is three capitals, as in EUR.", rule="currency")
+    if len(seller) > SELLER_CHARACTERS_MAX or "\0" in seller:
+        raise SettingInvalid(
+            f"A seller is text of {SELLER_CHARACTERS_MAX} characters at most.", rule="seller"
+        )
+    await db.run(SET_SELLER, seller=seller, currency=currency)

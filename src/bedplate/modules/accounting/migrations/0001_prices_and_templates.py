@@ -12,6 +12,8 @@ TABLES = {
 CREATE TABLE accounting.billing_settings (
     id VARCHAR DEFAULT 'singleton' NOT NULL,
     time_zone VARCHAR DEFAULT 'UTC' NOT NULL,
+    seller VARCHAR DEFAULT '' NOT NULL,
+    currency VARCHAR DEFAULT '' NOT NULL,
     reminder_days JSONB DEFAULT '[-3, 1, 7, 14]' NOT NULL,
     mail_invoices BOOLEAN DEFAULT false NOT NULL,
     mail_receipts BOOLEAN DEFAULT false NOT NULL,
@@ -19,6 +21,8 @@ CREATE TABLE accounting.billing_settings (
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_billing_settings PRIMARY KEY (id),
     CONSTRAINT ck_billing_settings_singleton CHECK (id = 'singleton'),
+    CONSTRAINT ck_billing_settings_seller CHECK (length(seller) <= 1000),
+    CONSTRAINT ck_billing_settings_currency CHECK (currency ~ '^([A-Z]{3})?$'),
     CONSTRAINT ck_billing_settings_time_zone
         CHECK (timestamp '2000-01-01' AT TIME ZONE time_zone IS NOT NULL),
     CONSTRAINT ck_billing_settings_reminder_days
@@ -29,6 +33,10 @@ COMMENT ON TABLE accounting.billing_settings IS 'What all invoices share.';
 COMMENT ON COLUMN accounting.billing_settings.id IS 'Always ''singleton''.';
 COMMENT ON COLUMN accounting.billing_settings.time_zone IS
     'Where a billing day begins and ends, as in Europe/Reykjavik.';
+COMMENT ON COLUMN accounting.billing_settings.seller IS
+    'Who bills: name, address and account, one a line; for invoices issued from now on.';
+COMMENT ON COLUMN accounting.billing_settings.currency IS
+    'What amounts are in, as in EUR, or nothing; for invoices issued from now on.';
 COMMENT ON COLUMN accounting.billing_settings.reminder_days IS
     'Days from the due date on which customers are reminded.';
 COMMENT ON COLUMN accounting.billing_settings.mail_invoices IS

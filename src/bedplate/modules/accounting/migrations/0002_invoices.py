@@ -182,6 +182,7 @@ CREATE TABLE accounting.invoice_documents (
     CONSTRAINT pk_invoice_documents PRIMARY KEY (invoice_id),
     CONSTRAINT ck_invoice_documents_rendered
         CHECK ((pdf IS NULL) = (pdf_sha256 IS NULL) AND (pdf IS NULL) = (rendered_at IS NULL)),
+    CONSTRAINT ck_invoice_documents_pdf_sha256 CHECK (pdf_sha256 = sha256(pdf)),
     CONSTRAINT fk_invoice_documents_invoice_id_invoices FOREIGN KEY(invoice_id)
         REFERENCES accounting.invoices (id) ON DELETE RESTRICT
 );
@@ -260,9 +261,8 @@ def upgrade() -> None:
     lines.grant("invoice_payments", privileges=("SELECT", "INSERT", "DELETE"))
     lines.grant("invoice_refunds", privileges=("SELECT", "INSERT"))
     lines.grant("allocated_payments", privileges=("SELECT",))
-    lines.grant(
-        "invoice_documents", "invoice_notifications", privileges=("SELECT", "INSERT", "UPDATE")
-    )
+    lines.grant("invoice_documents", privileges=("SELECT", "UPDATE"))
+    lines.grant("invoice_notifications", privileges=("SELECT", "INSERT", "UPDATE"))
     lines.append_only("invoice_refunds")
     lines.guard("invoices", "user_id", privileges=("SELECT",))
 

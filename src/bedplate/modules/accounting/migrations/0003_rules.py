@@ -296,26 +296,47 @@ CREATE TRIGGER tr_invoice_documents_guard BEFORE UPDATE ON accounting.invoice_do
 
 CREATE FUNCTION accounting.fix_document() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    v_content jsonb;
 BEGIN
-    SELECT jsonb_build_object(
-        'invoice_number', NEW.invoice_number,
-        'issued_on', accounting.billing_day(NEW.issued_date),
-        'due_on', NEW.due_date,
-        'billed_on', NEW.billing_date,
-        'customer', jsonb_build_object(
-            'id', NEW.user_id::text, 'name', u.{users.name?}, 'email', u.{users.email?}),
-        'miners', NEW.total_miners,
-        'unit_price', NEW.unit_price::text,
-        'total', (NEW.total_miners * NEW.unit_price)::numeric(12, 2)::text)
-    INTO v_content FROM {users_table} u WHERE u.{users_id} = NEW.user_id;
-    INSERT INTO accounting.invoice_documents (invoice_id, content, content_sha256)
-    VALUES (NEW.id, v_content, sha256(convert_to(v_content::text, 'UTF8')));
+    IF NOT EXISTS (SELECT FROM was o WHERE o.status = 'DRAFT') THEN
+        RETURN NULL;
+    END IF;
+    WITH issued AS (
+        SELECT n.id, jsonb_build_object(
+            'invoice_number', n.invoice_number,
+            'issued_on', (n.issued_date AT TIME ZONE coalesce(s.time_zone, 'UTC'))::date,
+            'due_on', n.due_date,
+            'billed_on', n.billing_date,
+            'seller', coalesce(s.seller, ''),
+            'currency', coalesce(s.currency, ''),
+            'customer', jsonb_build_object(
+                'id', n.user_id::text, 'name', u.name, 'email', u.email),
+            'miners', n.total_miners,
+            'unit_price', n.unit_price::text,
+            'total', n.total_amount::text) AS content
+        FROM was o
+        JOIN became n ON n.id = o.id AND n.status = 'ISSUED'
+        LEFT JOIN (
+            SELECT {users_id} AS id, {users.name?} AS name, {users.email?} AS email
+            FROM {users_table}
+        ) u ON u.id = n.user_id
+        LEFT JOIN accounting.billing_settings s ON true
+        WHERE o.status = 'DRAFT'
+    ), fixed AS (
+        INSERT INTO accounting.invoice_documents (invoice_id, content, content_sha256)
+        SELECT i.id, i.content, sha256(convert_to(i.content::text, 'UTF8')) FROM issued i
+        RETURNING invoice_id
+    ), placed AS (
+        SELECT f.invoice_id, (row_number() OVER (ORDER BY f.invoice_id) - 1) / 200 AS batch
+        FROM fixed f
+    )
+    -- Asked for here, the pages are made whoever issues, and only if the issue commits.
+    INSERT INTO bedplate.jobs (id, kind, payload)
+    SELECT bedplate.uuid7(), 'accounting.render', jsonb_agg(p.invoice_id ORDER BY p.invoice_id)
+    FROM placed p GROUP BY p.batch;
     RETURN NULL;
 END $$;
-CREATE TRIGGER tr_invoices_document AFTER UPDATE OF status ON accounting.invoices
-    FOR EACH ROW WHEN (OLD.status = 'DRAFT' AND NEW.status = 'ISSUED')
+CREATE TRIGGER tr_invoices_document AFTER UPDATE ON accounting.invoices
+    REFERENCING OLD TABLE AS was NEW TABLE AS became FOR EACH STATEMENT
     EXECUTE FUNCTION accounting.fix_document();
 """
 

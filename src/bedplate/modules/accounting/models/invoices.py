@@ -264,5 +264,6 @@ class InvoiceDocument(Model):
             "(pdf IS NULL) = (pdf_sha256 IS NULL) AND (pdf IS NULL) = (rendered_at IS NULL)",
             name="rendered",
         ),
+        CheckConstraint("pdf_sha256 = sha256(pdf)", name="pdf_sha256"),
         {"schema": SCHEMA, "comment": "Documents of issued invoices."},
     )

@@ -203,6 +203,17 @@ class BillingSettings(Timestamped, Model):
         server_default="UTC",
         comment="Where a billing day begins and ends, as in Europe/Reykjavik.",
     )
+    seller: Mapped[str] = mapped_column(
+        default="",
+        server_default="",
+        comment="Who bills: name, address and account, one a line;"
+        " for invoices issued from now on.",
+    )
+    currency: Mapped[str] = mapped_column(
+        default="",
+        server_default="",
+        comment="What amounts are in, as in EUR, or nothing; for invoices issued from now on.",
+    )
     reminder_days: Mapped[list[int]] = mapped_column(
         document(),
         default_factory=lambda: [-3, 1, 7, 14],
@@ -222,6 +233,8 @@ class BillingSettings(Timestamped, Model):
 
     __table_args__: Any = (
         CheckConstraint("id = 'singleton'", name="singleton"),
+        CheckConstraint("length(seller) <= 1000", name="seller"),
+        CheckConstraint("currency ~ '^([A-Z]{3})?$'", name="currency"),
         # PostgreSQL raises an error of its own (22023) for a zone that it does not know.
         CheckConstraint(
             "timestamp '2000-01-01' AT TIME ZONE time_zone IS NOT NULL", name="time_zone"
