@@ -68,6 +68,11 @@ class Spares:
         else:
             self._template.drop(clone)
 
+    def empty(self, clone: Clone) -> None:
+        """Empty a clone that stays with its test."""
+        with self._connect(clone) as connection:
+            _empty(connection)
+
     def _connect(self, clone: Clone) -> psycopg.Connection[Any]:
         url = make_conninfo(self._server.admin_url, dbname=clone.name)
         return psycopg.connect(url, autocommit=True)

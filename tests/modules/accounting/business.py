@@ -13,7 +13,13 @@ from uuid import UUID
 import psycopg
 
 from bedplate.kernel.database import Writer
-from bedplate.modules.accounting import Draft, Invoice, draft_invoice, issue_invoice
+from bedplate.modules.accounting import (
+    Draft,
+    Invoice,
+    RecurringInvoice,
+    draft_invoice,
+    issue_invoice,
+)
 from bedplate.modules.auth import User, users
 from bedplate.modules.mining import Miner, miners, record_payment
 from bedplate.operations import checks
@@ -66,6 +72,17 @@ async def issued(db: Writer, who: Customer, **terms: Any) -> Invoice:
 async def money(db: Writer, who: Customer, amount: str) -> UUID:
     """What a customer paid."""
     return (await record_payment(db, who.id, Decimal(amount))).id
+
+
+def template(who: Customer, **terms: object) -> RecurringInvoice:
+    """A template of ten a miner on the first of each month from 2025 on, unless told otherwise."""
+    given: dict[str, object] = {
+        "day_of_month": 1,
+        "start_date": date(2025, 1, 1),
+        "unit_price": Decimal("10.00"),
+        **terms,
+    }
+    return RecurringInvoice(user_id=who.id, created_by=who.by, **given)  # type: ignore[arg-type]
 
 
 def ask(clone: Clone, statement: str, *values: Any) -> list[tuple[Any, ...]]:

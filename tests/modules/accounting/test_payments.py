@@ -32,7 +32,6 @@ from bedplate.modules.accounting import (
 )
 from bedplate.testing import FrozenClock
 from tests.modules.accounting.business import (
-    as_owner,
     ask,
     at_once,
     broken,
@@ -162,34 +161,6 @@ def test_parallel_allocations_never_spend_a_payment_twice(world: World, isolatio
     assert isolation == "REPEATABLE READ" or done == 3
     assert set(ended) <= {"done", "over_payment", "40001"}
     assert broken(world) == {}
-
-
-def test_without_the_guard_a_payment_is_spent_twice(world: World) -> None:
-    """The row that stands for the payment is what keeps allocations apart: take it away."""
-
-    async def body(db: Database) -> list[tuple[object, object, str]]:
-        who = await customer(db)
-        paid = await money(db, who, "10.00")
-        return [((await issued(db, who)).id, paid, "8.00") for _ in range(8)]
-
-    wanted = world.run(body(world.db))
-    ((text,),) = ask(
-        world.clone,
-        "SELECT pg_get_functiondef('accounting.allocate()'::regprocedure)",
-    )
-    part = "RETURNING a.amount_allocated INTO v_allocated;"
-    assert part in text
-    start = text.index("    INSERT INTO accounting.allocated_payments")
-    stop = text.index(part) + len(part)
-    unguarded = (
-        "SELECT coalesce(sum(p.amount_paid), 0) + NEW.amount_paid INTO v_allocated"
-        " FROM accounting.invoice_payments p WHERE p.cost_payment_id = NEW.cost_payment_id;"
-        " PERFORM pg_sleep(0.3);"
-    )
-    as_owner(world.clone, text[:start] + unguarded + text[stop:])
-    ended = at_once(world.clone, PAY, wanted)
-    assert ended.count("done") > 1
-    assert "accounting.E003" in broken(world)
 
 
 def test_refunds_are_bounded_and_kept_by_their_key(world: World) -> None:

@@ -35,18 +35,15 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import FrozenClock
-from tests.modules.accounting.business import Customer, as_owner, ask, at_once, broken, customer
+from tests.modules.accounting.business import (
+    as_owner,
+    ask,
+    at_once,
+    broken,
+    customer,
+    template,
+)
 from tests.world import World
-
-
-def template(who: Customer, **terms: object) -> RecurringInvoice:
-    given: dict[str, object] = {
-        "day_of_month": 1,
-        "start_date": date(2025, 1, 1),
-        "unit_price": Decimal("10.00"),
-        **terms,
-    }
-    return RecurringInvoice(user_id=who.id, created_by=who.by, **given)  # type: ignore[arg-type]
 
 
 async def billed(db: Database) -> list[str]:
@@ -255,7 +252,7 @@ def test_billing_days_are_those_of_the_set_zone(world: World, frozen_clock: Froz
         assert len((await run_recurring(db)).made) == 1
         for wrong in ({"time_zone": "Atlantis"}, {"reminder_days": range(30)}):
             with pytest.raises(SettingInvalid):
-                await set_billing(db, **wrong)  # type: ignore[arg-type]
+                await set_billing(db, **wrong)
         found = await billing_settings.get(db, "singleton")
         assert (found.time_zone, found.reminder_days) == ("Europe/Helsinki", [1, 7])
 
