@@ -6,7 +6,10 @@ from datetime import date
 from decimal import Decimal
 
 from bedplate import Database
+from bedplate.kernel.repository import Repository
 from bedplate.modules.accounting import (
+    AuditAction,
+    AuditLog,
     CustomerPricingConfig,
     Invoice,
     InvoiceNotification,
@@ -14,6 +17,7 @@ from bedplate.modules.accounting import (
     NotificationType,
     RecurringInvoice,
     add_payment,
+    cancel_invoice,
     create_template,
     customer_pricing_config,
     invoice_notifications,
@@ -24,6 +28,8 @@ from bedplate.modules.accounting import (
 )
 from tests.modules.accounting.business import customer, issued, money
 from tests.world import World
+
+audit_logs = Repository(AuditLog)
 
 
 def test_every_relation_is_read_in_one_statement(world: World) -> None:
@@ -87,5 +93,15 @@ def test_every_relation_is_read_in_one_statement(world: World) -> None:
             ),
         )
         assert (held.user.id, held.created_by_user.id) == (who.id, who.by)
+        async with db.transaction(actor=who.by) as tx:
+            await cancel_invoice(tx, (await issued(tx, who)).id, by=who.by)
+        (entry,) = await audit_logs.list(
+            db,
+            AuditLog.action == AuditAction.INVOICE_CANCELLED,
+            include=(AuditLog.user,),
+            limit=5,
+        )
+        assert entry.user is not None
+        assert entry.user.id == who.by
 
     world.run(body(world.db))

@@ -34,7 +34,7 @@ CREATE FUNCTION accounting.may_become(
         ELSE false END;
 
 CREATE FUNCTION accounting.number_of(p_day date, p_serial bigint) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     RETURN to_char(p_day, 'YYYYMMDD')
         || lpad(p_serial::text, greatest(2, length(p_serial::text)), '0');
 

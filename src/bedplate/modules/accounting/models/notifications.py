@@ -21,6 +21,7 @@ from bedplate.modules.accounting.models.states import (
     NotificationStatus,
     NotificationType,
 )
+from bedplate.modules.auth import User
 
 RETRIES_MAX = 49
 """A mail is attempted 50 times at most."""
@@ -108,5 +109,7 @@ class AuditLog(AuditLogged, Model):
     action: Mapped[AuditAction] = mapped_column(
         enum_type(AuditAction, SCHEMA), comment="What was done."
     )
+
+    user: Mapped[User | None] = relationship(init=False, lazy="raise")
 
     __table_args__ = table_args(SCHEMA, users="auth.users.id")

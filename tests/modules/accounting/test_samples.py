@@ -1,0 +1,44 @@
+"""Samples of accounting: invoices in every state, loaded once."""
+
+from __future__ import annotations
+
+from bedplate import Database
+from bedplate.modules import auth, mining
+from bedplate.modules.accounting import MODULE
+from tests.modules.accounting.business import ask, broken
+from tests.world import World
+
+
+def test_samples_are_loaded_once_and_the_laws_hold(world: World) -> None:
+    async def body(db: Database) -> list[int]:
+        async with db.transaction() as tx:
+            added: list[int] = []
+            for module in (auth.MODULE, mining.MODULE, MODULE, MODULE):
+                assert module.samples is not None
+                added.append(await module.samples(tx))
+            return added
+
+    added = world.run(body(world.db))
+    people = added[0]
+    assert added[2:] == [3 * people, 0]
+    rows = ask(
+        world.clone,
+        "SELECT status::text, paid_amount > 0 FROM accounting.invoices GROUP BY 1, 2 ORDER BY 1, 2",
+    )
+    assert rows == [
+        ("CANCELLED", False),
+        ("DRAFT", False),
+        ("ISSUED", False),
+        ("ISSUED", True),
+        ("PAID", True),
+    ]
+    assert broken(world) == {}
+
+
+def test_there_are_none_without_sample_users(world: World) -> None:
+    async def body(db: Database) -> int:
+        async with db.transaction() as tx:
+            assert MODULE.samples is not None
+            return await MODULE.samples(tx)
+
+    assert world.run(body(world.db)) == 0
