@@ -13,6 +13,7 @@ from bedplate.modules.accounting import (
     TransitionRefused,
     UnknownInvoice,
     add_payment,
+    document_of,
     send_invoice,
     send_receipt,
     set_billing,
@@ -50,6 +51,9 @@ async def test_the_letter_says_what_is_due_in_text_and_in_html(billing: Billing)
     assert said in plain.get_content()
     assert f"<p>{said}</p>" in markup.get_content()
     assert "Hello Ada," in plain.get_content()
+    (page,) = letter.iter_attachments()
+    assert page.get_filename() == f"invoice-{made.invoice_number}.pdf"
+    assert page.get_content() == (await document_of(billing.db, made.id)).pdf
 
 
 async def test_nothing_is_written_where_the_transaction_ends_otherwise(billing: Billing) -> None:
