@@ -304,6 +304,8 @@ LAWS: dict[str, tuple[str, str]] = {
         "SELECT 'usage_id', id::text FROM credits.usage_history WHERE action = 'deduct'",
     ),
     "credits.E007": (
+        "ALTER TABLE credits.usage_history"
+        " DROP CONSTRAINT fk_usage_history_credit_balance_id_user_id_credit_balances;"
         "INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'eve@example.com');"
         + CHARGE.format(
             user="(SELECT id FROM auth.users WHERE email = 'eve@example.com')",

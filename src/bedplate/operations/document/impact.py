@@ -48,7 +48,7 @@ def impact(name: str, schema: Schema) -> Iterator[str]:
         " leaves the rest as it was. As a rehearsed step, or as plain SQL for another tool:"
     )
     yield f"```sh\nbedplate migrate undo {name} --all\nbedplate migrate sql {name} --down\n```"
-    if name == KERNEL_LINE:
+    if name == KERNEL_LINE.name:
         yield "Every module comes first: the kernel's line goes last."
 
 

@@ -37,6 +37,7 @@ CREATE TABLE credits.credit_balances (
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_credit_balances PRIMARY KEY (id),
     CONSTRAINT uq_credit_balances_user_id UNIQUE (user_id),
+    CONSTRAINT uq_credit_balances_id_user_id UNIQUE (id, user_id),
     CONSTRAINT uq_credit_balances_clerk_user_id UNIQUE (clerk_user_id),
     CONSTRAINT ck_credit_balances_remaining CHECK (credits_remaining >= 0),
     CONSTRAINT ck_credit_balances_held CHECK (credits_held BETWEEN 0 AND credits_remaining),
@@ -128,10 +129,9 @@ CREATE TABLE credits.usage_history (
         CHECK ((action = 'refund') = (refund_of IS NOT NULL)
             AND (credits_used < 0) = (refund_of IS NOT NULL)),
     CONSTRAINT ck_usage_history_balance_after CHECK (available_after BETWEEN 0 AND balance_after),
-    CONSTRAINT fk_usage_history_user_id_users FOREIGN KEY(user_id)
-        REFERENCES {users} ON DELETE RESTRICT,
-    CONSTRAINT fk_usage_history_credit_balance_id_credit_balances FOREIGN KEY(credit_balance_id)
-        REFERENCES credits.credit_balances (id) ON DELETE RESTRICT,
+    CONSTRAINT fk_usage_history_credit_balance_id_user_id_credit_balances
+        FOREIGN KEY(credit_balance_id, user_id)
+        REFERENCES credits.credit_balances (id, user_id) ON DELETE RESTRICT,
     CONSTRAINT fk_usage_history_refund_of_usage_history FOREIGN KEY(refund_of)
         REFERENCES credits.usage_history (id) ON DELETE RESTRICT
 );

@@ -28,6 +28,7 @@ DECLARE
     v_actor text;
     v_bad boolean := false;
     v_problem text;
+    v_size int;
     -- Accounts, by their number in the order in which they were locked.
     a_user {user_key}[]; a_id uuid[]; a_left int[]; a_free int[]; a_before int[];
     a_at timestamptz[]; a_grant int[]; a_last int[];
@@ -77,6 +78,14 @@ BEGIN
     v_costs := p_defaults || coalesce(
         (SELECT s.feature_costs FROM credits.admin_settings s), '{}'::jsonb);
     v_actor := bedplate.context('actor');
+    -- As long as each other from the start: an array that grew later would be read out of step.
+    v_size := jsonb_array_length(p_requests);
+    o_outcome := array_fill(NULL::text, ARRAY[v_size]);
+    o_id := array_fill(NULL::uuid, ARRAY[v_size]);
+    o_credits := array_fill(NULL::int, ARRAY[v_size]);
+    o_balance := o_credits;
+    o_available := o_credits;
+    o_at := array_fill(NULL::timestamptz, ARRAY[v_size]);
     FOR r IN
         SELECT q.*, x.n, h.id AS done_id, h.operation_type, h.is_priced, h.credits_used,
                h.balance_after, h.available_after, h."timestamp", h.details AS done_details,
@@ -105,13 +114,6 @@ BEGIN
         i_details[r.place] := r.details;
         i_key[r.place] := r.key;
         o_replayed[r.place] := true;
-        -- An array that began later than the others would be read out of step with them.
-        o_outcome[r.place] := NULL;
-        o_id[r.place] := NULL;
-        o_credits[r.place] := NULL;
-        o_balance[r.place] := NULL;
-        o_available[r.place] := NULL;
-        o_at[r.place] := NULL;
         IF a_id[r.n] IS NULL THEN
             v_problem := 'UNKNOWN_ACCOUNT';
         ELSIF r.amount < 1 THEN

@@ -61,6 +61,7 @@ class CreditBalance(Identified, Timestamped, Model):
 
     __table_args__: Any = (
         UniqueConstraint("user_id", name="uq_credit_balances_user_id"),
+        UniqueConstraint("id", "user_id", name="uq_credit_balances_id_user_id"),
         UniqueConstraint("clerk_user_id", name="uq_credit_balances_clerk_user_id"),
         ForeignKeyConstraint(
             ["user_id", "clerk_user_id"],

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     String,
     UniqueConstraint,
@@ -34,12 +35,8 @@ class UsageHistory(Identified, Model):
 
     __tablename__ = "usage_history"
 
-    user_id: Mapped[UUID] = mapped_column(
-        user_key(), ForeignKey("auth.users.id", ondelete="RESTRICT"), comment="Whose credits."
-    )
-    credit_balance_id: Mapped[UUID] = mapped_column(
-        ForeignKey("credits.credit_balances.id", ondelete="RESTRICT"), comment="The account."
-    )
+    user_id: Mapped[UUID] = mapped_column(user_key(), comment="Whose credits.")
+    credit_balance_id: Mapped[UUID] = mapped_column(comment="The account.")
     operation_type: Mapped[OperationType] = mapped_column(
         enum_type(OperationType, SCHEMA), comment="What they were spent on."
     )
@@ -66,9 +63,21 @@ class UsageHistory(Identified, Model):
     )
 
     credit_balance: Mapped[CreditBalance] = relationship(init=False, lazy="raise")
-    user: Mapped[User] = relationship(init=False, lazy="raise")
+    user: Mapped[User] = relationship(
+        init=False,
+        lazy="raise",
+        primaryjoin="foreign(UsageHistory.user_id) == User.id",
+        viewonly=True,
+    )
 
     __table_args__: Any = (
+        # The account's user, so never another one: the account has the key to users.
+        ForeignKeyConstraint(
+            ["credit_balance_id", "user_id"],
+            ["credits.credit_balances.id", "credits.credit_balances.user_id"],
+            name="fk_usage_history_credit_balance_id_user_id_credit_balances",
+            ondelete="RESTRICT",
+        ),
         UniqueConstraint(
             "credit_balance_id", "action", "key", name="uq_usage_history_credit_balance_id_key"
         ),
