@@ -83,8 +83,8 @@ def _sender(source: Source) -> Sender:
     advice = 'Write an address, such as "Shop <billing@shop.example>".'
     if not isinstance(source.value, str):
         raise source.refuse("is not text", advice)
-    name, address = parseaddr(source.value)
     try:
+        name, address = parseaddr(require_header(source.value, source.key))
         return Sender(
             address=require_address(address, source.key), name=require_header(name, source.key)
         )
@@ -94,7 +94,12 @@ def _sender(source: Source) -> Sender:
 
 def _links_url(source: Source) -> str:
     value = source.value.strip() if isinstance(source.value, str) else ""
-    parts = urlsplit(value)
+    # It stands in a header.
+    is_plain = value.isascii() and value.isprintable() and " " not in value
+    try:
+        parts = urlsplit(value if is_plain else "")
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("https", "http") or not parts.netloc or parts.query:
         raise source.refuse("is not a URL of the web", "Write https://shop.example/mail.")
     return value.rstrip("/")

@@ -72,20 +72,27 @@ def compose(letter: Letter) -> bytes:
         message["Reply-To"] = Address(addr_spec=letter.reply_to)
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(letter.moment)
-    message["Message-ID"] = message_id(letter.mail_id, letter.sender_address)
     # Answering machines leave such mail alone (RFC 3834).
     message["Auto-Submitted"] = "auto-generated"
-    unsubscribe = letter.links.by_purpose.get(TokenPurpose.UNSUBSCRIBE)
-    if unsubscribe is not None:
-        message["List-Unsubscribe"] = f"<{unsubscribe}>"
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(_linked(letter.text, letter.links))
     if letter.html is not None:
         message.add_alternative(_linked(letter.html, letter.links, is_html=True), subtype="html")
     for each in letter.attachments:
         kind, _, subtype = each.content_type.partition("/")
         message.add_attachment(each.content, maintype=kind, subtype=subtype, filename=each.filename)
-    return message.as_bytes()
+    return _plain_headers(letter) + message.as_bytes()
+
+
+def _plain_headers(letter: Letter) -> bytes:
+    """Return the headers that must stay as they are: the e-mail package would encode long ones."""
+    lines = [f"Message-ID: {message_id(letter.mail_id, letter.sender_address)}"]
+    unsubscribe = letter.links.by_purpose.get(TokenPurpose.UNSUBSCRIBE)
+    if unsubscribe is not None:
+        lines += [
+            f"List-Unsubscribe: <{unsubscribe}>",
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+        ]
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 
 def _linked(text: str, links: Links, *, is_html: bool = False) -> str:
