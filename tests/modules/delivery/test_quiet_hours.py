@@ -19,8 +19,8 @@ from bedplate.modules.delivery import (
     set_quiet_hours,
 )
 from bedplate.modules.delivery.rules import quiet_until
-from bedplate.testing import FrozenClock
-from tests.modules.delivery.postmen import CODES, LEGAL, PostOffice, a_mail
+from bedplate.testing import Clone, FrozenClock
+from tests.modules.delivery.postmen import CODES, LEGAL, PostOffice, a_mail, ask
 
 NIGHT = QuietHours(time(22), time(7), "Europe/Berlin")
 # Days on which clocks change, and one on which they do not; zones of both halves of the world, one
@@ -180,3 +180,19 @@ async def test_hours_can_be_changed_and_ended(db: Database) -> None:
     assert (await preferences_of(db, address="ada@example.com")).quiet == later
     await set_quiet_hours(db, None, address="ada@example.com")
     assert (await preferences_of(db, address="ada@example.com")).quiet is None
+
+
+async def test_a_zone_that_raw_sql_made_up_holds_up_its_own_mail_only(
+    db: Database, bedplate_clone: Clone, post: PostOffice
+) -> None:
+    ask(
+        bedplate_clone,
+        "INSERT INTO delivery.mail_quiet_hours (id, address, starts_at, ends_at, time_zone)"
+        " VALUES (bedplate.uuid7(), 'ada@example.com', '22:00', '07:00', 'Nowhere')",
+    )
+    mail_id = await send(db, a_mail(to="ada@example.com"))
+    await send(db, a_mail())
+    done = await deliver_due(db)
+    assert (done.failed, done.sent) == (1, 1)
+    codes = [each["code"] for each in (await mail_of(db, mail_id)).errors]
+    assert codes == [QuietHoursInvalid.code]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from bedplate.integrations.blocking import open_project, wait
 from bedplate.kernel import ids
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import BedplateError
@@ -22,12 +23,15 @@ from bedplate.modules.delivery import (
     MailInvalid,
     MailTooLarge,
     UnknownAddressee,
+    cancel,
     deliver_due,
     mail_of,
+    samples,
     send,
+    set_preference,
 )
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.delivery.postmen import LEGAL, PostOffice, a_mail, ask, opened
+from tests.modules.delivery.postmen import LEGAL, NEWS, PostOffice, a_mail, ask, opened
 
 
 async def test_a_mail_arrives_as_it_was_written(db: Database, post: PostOffice) -> None:
@@ -246,3 +250,21 @@ async def test_without_a_server_mail_waits(bedplate_clone: Clone) -> None:
         assert isinstance(mail_id, UUID)
     finally:
         await db.close()
+
+
+def test_a_program_without_an_event_loop_asks_for_mail_all_the_same(bedplate_clone: Clone) -> None:
+    project = open_project(settings=bedplate_clone.settings)
+    try:
+        mail_id = wait(send(project.db, a_mail()))
+        wait(set_preference(project.db, NEWS, False, address="ada@example.com"))
+        assert wait(mail_of(project.db, mail_id)).status == "PENDING"
+        assert wait(cancel(project.db, mail_id))
+    finally:
+        wait(project.close())
+
+
+async def test_the_samples_are_asked_for_once(db: Database, bedplate_clone: Clone) -> None:
+    for added in (3, 0):
+        async with db.transaction() as tx:
+            assert await samples.load(tx) == added
+    assert ask(bedplate_clone, "SELECT count(*) FROM delivery.outgoing_mails") == [(3,)]

@@ -13,6 +13,8 @@ from bedplate.modules.delivery.repositories import BECAME
 
 async def tell(tx: Transaction, kind: type[MailChanged], mail_id: UUID) -> None:
     """Emit the event, with the mail as it is by now; a subscriber's failure is the caller's."""
+    if not tx.database.subscriptions.hear(kind):
+        return
     row = await tx.one(BECAME, id=mail_id)
     await tx.emit(
         kind(
@@ -36,6 +38,8 @@ async def tell_what_happened(tx: Transaction, kind: type[MailChanged], mail_id: 
 
     A mail that went would otherwise count as one that did not, and go again.
     """
+    if not tx.database.subscriptions.hear(kind):
+        return
     try:
         async with tx.savepoint():
             await tell(tx, kind, mail_id)
