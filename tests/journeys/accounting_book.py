@@ -23,6 +23,12 @@ CONFLICT = "idempotency_conflict"
 NO_PRICE = "accounting.no_price"
 TAKEN = "accounting.price_overlap"
 
+ISSUED = "INVOICE_ISSUED"
+PAYMENT_REMINDER = "PAYMENT_REMINDER"
+OVERDUE_REMINDER = "OVERDUE_REMINDER"
+NOTICED_FOR = timedelta(days=2)
+REMINDER_DAYS = (-3, 7)
+
 Key = tuple[str, date | None]
 """What an invoice is called here: its template and the day it bills, or a draft's name and None."""
 
@@ -78,6 +84,7 @@ class Bill:
     due: date
     status: str = "DRAFT"
     number: str | None = None
+    issued: datetime | None = None
     payments: dict[int, int] = field(default_factory=dict)
     refunds: dict[str, int] = field(default_factory=dict)
     closed: datetime | None = None
@@ -109,6 +116,7 @@ class Book:
     paused: dict[str, date] = field(default_factory=dict)
     prices: dict[int, list[Price]] = field(default_factory=dict)
     issued: dict[date, int] = field(default_factory=dict)
+    letters: set[tuple[Key, str, int]] = field(default_factory=set)
     actions: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -203,7 +211,8 @@ class Book:
     def issue(self, key: Key) -> str:
         bill = self.bills[key]
         serial = self.issued[self.today] = self.issued.get(self.today, 0) + 1
-        bill.status, bill.number = "ISSUED", f"{self.today:%Y%m%d}{serial:02}"
+        bill.status, bill.issued = "ISSUED", self.now
+        bill.number = f"{self.today:%Y%m%d}{serial:02}"
         self._log("INVOICE_ISSUED")
         return DONE
 
@@ -277,6 +286,27 @@ class Book:
             bill.status = "REFUNDED"
         self._log("PAYMENT_REFUNDED")
         return str(cents)
+
+    def write_notices(self) -> None:
+        """Every invoice is mailed once it is issued, unless that is too long ago."""
+        for key, bill in self.bills.items():
+            is_new = bill.issued is not None and self.now - bill.issued < NOTICED_FOR
+            if is_new and bill.status in ("ISSUED", "OVERDUE", "PAID"):
+                self.letters.add((key, ISSUED, 0))
+
+    def write_reminders(self) -> None:
+        """Of the days that came since an invoice was issued, the latest."""
+        for key, bill in self.bills.items():
+            if bill.status not in ("ISSUED", "OVERDUE") or bill.issued is None:
+                continue
+            first = bill.issued.astimezone(self.zone).date()
+            reached = [
+                day for day in REMINDER_DAYS if first < bill.due + timedelta(days=day) <= self.today
+            ]
+            if reached and reached[-1] > 0:
+                self.letters.add((key, OVERDUE_REMINDER, reached[-1]))
+            elif reached and bill.due >= self.today:
+                self.letters.add((key, PAYMENT_REMINDER, reached[-1]))
 
     def _keep(self, key: Key, bill: Bill) -> None:
         self.bills[key] = self.of(bill.customer)[key] = bill

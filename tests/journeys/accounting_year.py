@@ -17,6 +17,7 @@ from bedplate import BedplateError, Database
 from bedplate.modules import accounting as module
 from bedplate.testing import FrozenClock
 from tests.journeys.accounting_book import DONE, OTHER_PAYER, OVER, Bill, Book, Key, Template
+from tests.journeys.accounting_mail import Mailing
 from tests.journeys.mining_farm import YEAR, Farm
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Year:
     clock: FrozenClock
     book: Book
     pace: int
+    mailing: Mailing
     chosen: random.Random = field(default_factory=lambda: random.Random(11))
     ids: dict[Key, UUID] = field(default_factory=dict)
     paid: dict[tuple[Key, int], UUID] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Year:
                     month = day.month
                 await self.morning(day)
             day += timedelta(days=self.pace)
+        await self.mailing.finish(self.clock)
         await each_month()
 
     def at(self, moment: datetime) -> None:
@@ -91,6 +94,7 @@ class Year:
     async def begin(self) -> None:
         """Prices and templates, as an administrator writes them down; some prices are missing."""
         self.at(datetime(YEAR, 1, 1, 5, tzinfo=UTC))
+        await self.mailing.begin()
         for customer in self.farm.customers:
             if customer % 9 != 3:
                 await self.set_price(customer, self.farm.first_price(customer), date(YEAR, 1, 1))
@@ -113,8 +117,9 @@ class Year:
                 await self.allocate(number)
         for number in sorted(self.waiting):
             await self.spend(number)
-        for _ in range(max(1, self.farm.users_count * self.pace // 60)):
+        for _ in range(max(2, self.farm.users_count * self.pace // 120)):
             await self.something()
+        await self.mailing.post()
 
     async def run(self) -> None:
         self.book.run_recurring()

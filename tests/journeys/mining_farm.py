@@ -101,7 +101,7 @@ class Farm(Layout):
     schema: str = SCHEMA
     users: Binding = field(init=False)
     keys: tuple[UserId, UserId, UserId] = field(init=False)
-    modules: tuple[str, ...] = ("auth", "accounting")
+    modules: tuple[str, ...] = ("auth", "delivery", "accounting")
     key_type: str = "uuid"
     users_count: int = 20
     miners_count: int = 200

@@ -7,30 +7,31 @@ receipts say so, and every invoice is recounted by hand.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
 
 from bedplate import Project, Settings, acting, errors
 from bedplate.catalog import connect
+from bedplate.kernel.settings import load
 from bedplate.modules.accounting import (
-    AuditLog,
-    BillingSettings,
     aged_receivables,
-    billing_settings,
+    set_billing,
 )
 from bedplate.modules.auth import backfill_preferences
 from bedplate.operations.migrate import Receipt, failures, patience
 from bedplate.testing import FrozenClock, Server
 from bedplate.testing import clock as test_clock
+from tests.house.test_documents import blocks
 from tests.journeys.accounting_book import (
     CONFLICT,
     DONE,
@@ -41,9 +42,11 @@ from tests.journeys.accounting_book import (
     REFUSED,
     Book,
 )
+from tests.journeys.accounting_mail import Mailing, mailed
 from tests.journeys.accounting_year import Year
 from tests.journeys.host_layouts import Hosted, hosted
 from tests.journeys.mining_farm import SCHEMA, YEAR, Farm
+from tests.proofs import write
 
 ZONE = "America/New_York"
 NEW_TABLES = (
@@ -71,6 +74,35 @@ SELECT id, invoice_number, user_id, total_miners, unit_price, total_amount, paid
        refunded_amount, total_amount - paid_amount, status::text, due_date, paid_date,
        recurring_invoice_id, billing_date
 FROM accounting.invoices
+"""
+EVERY_NOTIFICATION = """
+SELECT invoice_id, notification_type::text, stage, status::text, sent_to
+FROM accounting.invoice_notifications
+"""
+RETRIES = """
+SELECT sum(retry_count), count(*) FILTER (WHERE status = 'FAILED') FROM delivery.outgoing_mails
+"""
+ACTIONS = "SELECT action::text, count(*) FROM accounting.audit_logs GROUP BY action"
+PROOF = """# A year of accounting beside a host's seven tables
+
+`pytest --full tests/journeys/test_accounting_beside_a_host.py`: {users:,} users, {miners:,} miners
+and {cost_payments:,} payments in tables of the host's own, with {key_type} keys.
+
+Enabled, used for a year of every third day, disabled. All the while the host's tables were the
+same: every catalog row and every row, looked at before, after enabling, at the turn of every month,
+after the year and after disabling. The receipts say that no row was touched.
+
+| what | how many |
+|---|---|
+| invoices, all recounted by hand in plain Python | {count:,} |
+| by status | {invoices} |
+| billed, paid, given back (cents) | {billed_cents:,}, {paid_cents:,}, {refunded_cents:,} |
+| answers, each foretold by the recount | {answers} |
+| messages, each written once | {messages:,} |
+| letters tried | {letters_tried:,} |
+| of them refused for now (one in ten) | {letters_refused_for_now:,} |
+| taken, each once | {letters_taken:,} |
+| seconds, with everything looked at | {seconds:,} |
 """
 CLOCKS = """
 SELECT string_agg(pg_get_functiondef(p.oid) || ';', E'\\n') FROM pg_proc p
@@ -147,44 +179,49 @@ def invoices_of(host: Hosted) -> dict[Any, tuple[Any, ...]]:
 async def live(host: Hosted, farm: Farm, clock: FrozenClock, pace: int) -> Year:
     """A year of business; at the turn of every month the host's tables are looked at."""
     before = host.state()
-    async with await Project.open(settings=host.settings) as project:
-        book = Book(
-            ZoneInfo(ZONE),
-            farm.running,
-            {n: (payer, cents) for n, (payer, cents, _) in enumerate(farm.payments, start=1)},
-            datetime(YEAR, 1, 1, tzinfo=UTC),
-        )
-        await billing_settings.create(project.db, BillingSettings(time_zone=ZONE))
-        async with project.db.transaction() as tx:
-            await backfill_preferences(tx)
-        year = Year(project.db, farm, clock, book, pace)
+    book = Book(
+        ZoneInfo(ZONE),
+        farm.running,
+        {n: (payer, cents) for n, (payer, cents, _) in enumerate(farm.payments, start=1)},
+        datetime(YEAR, 1, 1, tzinfo=UTC),
+    )
 
-        async def look() -> None:
-            assert await asyncio.to_thread(host.state) ^ before == set()
+    async def look() -> None:
+        assert await asyncio.to_thread(host.state) ^ before == set()
 
-        with acting(year.by):
-            await year.live(look)
-            await agree_on_reports(year)
-        return year
+    with mailed(host.settings) as (office, settings):
+        async with await Project.open(settings=settings) as project:
+            await set_billing(project.db, time_zone=ZONE)
+            async with project.db.transaction() as tx:
+                await backfill_preferences(tx)
+            mailing = Mailing(project.db, farm, book, office, farm.users_count < 100)
+            year = Year(project.db, farm, clock, book, pace, mailing)
+            with acting(year.by):
+                await year.live(look)
+            await agree_on_debts(year)
+            logged = dict(asked(host, ACTIONS))
+            assert {name: logged.get(name) for name in book.actions} == book.actions
+            mailing.agree(year.ids, asked(host, EVERY_NOTIFICATION))
+            ((retried, taken_back),) = asked(host, RETRIES)
+            assert mailing.refused - taken_back <= retried <= mailing.refused
+    return year
 
 
-async def agree_on_reports(year: Year) -> None:
-    """What customers owe, and how often each thing was done, are the book's too."""
+async def agree_on_debts(year: Year) -> None:
+    """What customers owe is what the book says they owe."""
     owed = Counter[Any]()
     for bill in year.book.bills.values():
         if bill.status in ("ISSUED", "OVERDUE"):
             owed[year.user(bill.customer)] += bill.total - bill.paid
     aged = await aged_receivables(year.db)
     assert {each.user_id: int(each.due * 100) for each in aged} == owed
-    logged = Counter(action.name for action in await year.db.all(select(AuditLog.action)))
-    assert {name: logged[name] for name in year.book.actions} == year.book.actions
 
 
 @pytest.mark.parametrize("farm", KEY_TYPES, ids=lambda farm: farm.key_type)
 async def test_a_year_of_business_leaves_the_host_as_it_was(
     bedplate_server: Server, bedplate_settings: Settings, bedplate_clock: FrozenClock, farm: Farm
 ) -> None:
-    pace = 3 if farm is SMALL else 10
+    pace = 5 if farm is SMALL else 10
     with hosted(bedplate_server, bedplate_settings, farm) as host:
         year = await whole(host, farm, bedplate_clock, pace)
         assert set(year.told) >= (REFUSALS if farm is SMALL else {DONE})
@@ -265,3 +302,42 @@ def test_a_lock_in_the_way_is_waited_for(
         assert verified(host)[3:] == [0] * len(NEW_TABLES)
         assert host.enable() == []
         assert host.state() ^ before == set()
+
+
+def test_the_page_binds_what_is_bound_here(tmp_path: Path) -> None:
+    (toml,) = (body for at, body in blocks("toml") if at.startswith("docs/howto/adopt-accounting."))
+    (tmp_path / "bedplate.toml").write_text(toml)
+    read = load(tmp_path, {})
+    farm = Farm(key_type="text")
+    assert (read.modules, read.bind) == (farm.modules, farm.bind)
+
+
+@pytest.mark.full
+async def test_a_year_at_full_size(
+    bedplate_server: Server, bedplate_settings: Settings, bedplate_clock: FrozenClock
+) -> None:
+    """A thousand users, fifty thousand miners, twenty thousand payments; reminders are mailed."""
+    farm = Farm(key_type="bigint", users_count=1_000, miners_count=50_000, payments_count=20_000)
+    started = time.perf_counter()
+    with hosted(bedplate_server, bedplate_settings, farm) as host:
+        year = await whole(host, farm, bedplate_clock, pace=3)
+    statuses = Counter(bill.status for bill in year.book.bills.values())
+    figures = {
+        "users": farm.users_count,
+        "miners": farm.miners_count,
+        "cost_payments": farm.payments_count,
+        "key_type": farm.key_type,
+        "invoices": dict(sorted(statuses.items())),
+        "billed_cents": sum(bill.total for bill in year.book.bills.values()),
+        "paid_cents": sum(bill.paid for bill in year.book.bills.values()),
+        "refunded_cents": sum(bill.refunded for bill in year.book.bills.values()),
+        "actions": dict(sorted(year.book.actions.items())),
+        "answers": dict(sorted(year.told.items())),
+        "letters_tried": year.mailing.letters,
+        "letters_refused_for_now": year.mailing.refused,
+        "letters_taken": len(year.mailing.office.letters),
+        "messages": len(year.book.letters),
+        "rows_of_the_host_touched": 0,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    write("accounting-beside-a-host", PROOF.format(**figures, count=statuses.total()), figures)
