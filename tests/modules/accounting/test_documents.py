@@ -185,11 +185,11 @@ def test_two_workers_make_each_page_once(world: World) -> None:
     clone = world.clone
     as_owner(
         clone,
-        "CREATE TABLE public.made (invoice_id uuid);"
-        "CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
-        " 'BEGIN INSERT INTO public.made VALUES (NEW.invoice_id); RETURN NULL; END';"
+        "CREATE TABLE accounting.made (invoice_id uuid);"
+        "CREATE FUNCTION accounting.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+        " 'BEGIN INSERT INTO accounting.made VALUES (NEW.invoice_id); RETURN NULL; END';"
         "CREATE TRIGGER made AFTER UPDATE ON accounting.invoice_documents"
-        " FOR EACH ROW EXECUTE FUNCTION public.note()",
+        " FOR EACH ROW EXECUTE FUNCTION accounting.note()",
     )
 
     async def body(db: Database) -> None:
@@ -206,7 +206,9 @@ def test_two_workers_make_each_page_once(world: World) -> None:
 
     world.run(body(world.db))
     with psycopg.connect(clone.owner_url) as owner:
-        rows = owner.execute("SELECT count(*), count(DISTINCT invoice_id) FROM made").fetchall()
+        rows = owner.execute(
+            "SELECT count(*), count(DISTINCT invoice_id) FROM accounting.made"
+        ).fetchall()
     assert rows == [(12, 12)]
 
 
