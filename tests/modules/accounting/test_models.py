@@ -93,6 +93,13 @@ def test_every_relation_is_read_in_one_statement(world: World) -> None:
             ),
         )
         assert (held.user.id, held.created_by_user.id) == (who.id, who.by)
+
+    world.run(body(world.db))
+
+
+def test_an_entry_of_the_log_is_read_with_who_did_it(world: World) -> None:
+    async def body(db: Database) -> None:
+        who = await customer(db)
         async with db.transaction(actor=who.by) as tx:
             await cancel_invoice(tx, (await issued(tx, who)).id, by=who.by)
         (entry,) = await audit_logs.list(
