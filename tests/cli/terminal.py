@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 BEDPLATE = [sys.executable, "-P", "-m", "bedplate.cli.main"]
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bedplate.cli.demo.plot import HEIGHT, WIDTH, plot
+from bedplate.cli.demo.business import CUSTOMERS, MONTHS
+from bedplate.cli.demo.plot import HEIGHT, WIDTH, bars, plot
 from tests.cli.terminal import Said, Terminal, until
 
 KEYS = {
     *("ok", "postgres", "modules", "acknowledged", "recorded", "balance_delta", "violations"),
-    *("naive", "seconds"),
+    *("naive", "accounting", "seconds"),
 }
 
 
@@ -59,11 +60,21 @@ def test_it_adds_up_and_leaves_nothing(terminal: Terminal) -> None:
     found = said.document
     assert set(found) == KEYS
     assert found["ok"] is True
-    assert found["modules"] == ["auth", "credits"]
+    assert found["modules"] == ["auth", "credits", "mining", "accounting"]
     assert found["acknowledged"] == found["recorded"] > 1_000
     assert (found["balance_delta"], found["violations"]) == (0, 0)
     # The plan's own code charges for credits that never leave a balance.
     assert found["naive"]["charged"] > found["naive"]["deducted"] > 0
+    # Whatever was killed, every month of every customer was billed once.
+    billed = found["accounting"]
+    assert billed["invoices"] == CUSTOMERS * MONTHS
+    assert billed["numbers_gap_free"] is True
+    assert (billed["missing_or_twice"], billed["violations"]) == (0, 0)
+    assert billed["received"] == billed["allocated"] != "0"
+    # Each payment was tried a second time at least once.
+    assert billed["refused"] >= billed["payments"] > 100
+    assert billed["overdue"] > 0
+    assert list(billed["revenue"]) == ["2026-01", "2026-02", "2026-03", "2026-05", "2026-06"]
     assert found["postgres"][0].isdigit()
     assert found["seconds"] > 0
     assert sum("SIGKILL" in line for line in said.stderr.splitlines()) == 2
@@ -77,9 +88,16 @@ def test_a_person_gets_a_page_of_plain_characters(terminal: Terminal) -> None:
     assert said.code == 0, said.stderr
     assert said.stdout.isascii()
     assert "\x1b" not in said.stdout
-    for part in ("Killed a client process", "Killed the server", "given away", "Ada Lovelace"):
+    for part in (
+        "Killed a client process",
+        "Killed the server",
+        "given away",
+        "Ada Lovelace",
+        "2026-05 |#",
+    ):
         assert part in said.stdout, said.stdout
     assert "ok: nothing is missing" in said.stdout
+    assert "ok: every month is billed once" in said.stdout
     assert max(map(len, said.stdout.splitlines())) <= 120
 
 
@@ -105,6 +123,13 @@ def test_the_plot_shows_the_value_over_time() -> None:
     assert len(rows[HEIGHT // 2]) == pytest.approx(WIDTH, abs=1)
     marks = lines[-1][5:]
     assert (marks.index("1"), marks.index("2"), marks.index("3")) == (16, 17, WIDTH - 1)
+
+
+def test_bars_show_a_part_of_the_whole() -> None:
+    half, whole = bars([("a", 25, 50), ("bb", 100, 100)])
+    assert half == f"a  |{'#' * (WIDTH // 4)}{'.' * (WIDTH // 4)} 50"
+    assert whole == f"bb |{'#' * WIDTH} 100"
+    assert bars([]) == []
 
 
 def test_a_plot_of_nothing_is_empty() -> None:

@@ -57,6 +57,15 @@ class FrozenClock:
         """What the clock shows: in UTC, with microseconds."""
         return clock.now()
 
+    @staticmethod
+    def install(owner_url: str) -> None:
+        """Let SQL on this database look at a frozen clock first, for good.
+
+        For databases that are thrown away, and only those; a clone from a `Template` has it.
+        """
+        with connect(owner_url, autocommit=True, purpose="tests") as connection:
+            connection.execute(SQL.encode())
+
     @contextmanager
     def ruling(self, owner_url: str) -> Generator[None]:
         """Let SQL on this database go by this clock too, inside the block."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from bedplate.cli.demo.errands import END, Answer, Orders, read_answers
+from bedplate.cli.demo.errands import END, Answer, Deeds, Orders, Rounds, read_answers, read_deeds
 from bedplate.kernel import processes
 from bedplate.kernel.errors import BedplateError
 
-PROGRAM = "bedplate.cli.demo.client"
+PROGRAMS = {Orders: "bedplate.cli.demo.client", Rounds: "bedplate.cli.demo.biller"}
 KILL = ((signal.SIGKILL, 10.0),)
 POLL_S = 0.02
 LIMIT_S = 180.0
@@ -31,10 +31,10 @@ class ClientFailed(BedplateError):
 
 @dataclass(slots=True)
 class Client:
-    """One client process and the book it writes its answers into."""
+    """One client process, or one biller, and the book it writes its answers into."""
 
     pid: int
-    orders: Orders
+    orders: Orders | Rounds
     book: Path
     log: Path
     is_over: bool = False
@@ -47,6 +47,10 @@ class Client:
     def answers(self) -> list[Answer]:
         """Return what has been acknowledged so far."""
         return read_answers(self.book)
+
+    def deeds(self) -> list[Deeds]:
+        """Return what a biller has done so far."""
+        return read_deeds(self.book)
 
     def is_done(self) -> bool:
         """Tell whether every errand is done; raises ClientFailed where the process died early."""
@@ -67,7 +71,7 @@ class Crew:
         self._folder = folder
         self._limit_s = limit_s
 
-    def start(self, orders: Orders) -> Client:
+    def start(self, orders: Orders | Rounds) -> Client:
         """Start a client process."""
         place = self._folder / f"client-{len(self.clients)}"
         told = place.with_suffix(".orders")
@@ -75,7 +79,7 @@ class Crew:
         told.write_bytes(msgspec.json.encode(orders))
         book, log = place.with_suffix(".book"), place.with_suffix(".log")
         pid = processes.start(
-            [sys.executable, "-P", "-m", PROGRAM, str(told), str(book)],
+            [sys.executable, "-P", "-m", PROGRAMS[type(orders)], str(told), str(book)],
             log=log,
             guard=place.with_suffix(".guard"),
         )

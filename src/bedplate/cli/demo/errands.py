@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -13,10 +15,13 @@ from bedplate.kernel.settings import Settings
 from bedplate.modules.credits import OperationType
 
 MODULES = ("auth", "credits")
+BILLING_MODULES = ("auth", "mining", "accounting")
 AMOUNT_MAX = 5
 ROWS_MAX = 1_000_000
 END = b"end\n"
 """The last line of a client that has done everything."""
+
+T = TypeVar("T")
 
 _OPERATIONS = (
     OperationType.AI_TEXT_CHAT,
@@ -70,12 +75,31 @@ def planned(chance: random.Random, users: Sequence[UUID], count: int) -> tuple[E
     return tuple(_errand(chance, chance.choice(users), number) for number in range(count))
 
 
-def settings_for(folder: Path, url: str, connections: int) -> Settings:
+class Rounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What one biller does, over and over until the day `until`: `most` templates at a time."""
+
+    url: str
+    most: int
+    until: date
+
+
+class Deeds(msgspec.Struct, frozen=True, array_like=True):
+    """What a biller did in one round, as far as it was answered."""
+
+    billed: int
+    overdue: int
+    paid: int
+    refused: int
+
+
+def settings_for(
+    folder: Path, url: str, connections: int, modules: tuple[str, ...] = MODULES
+) -> Settings:
     """Return the demo's own settings, which nothing around it has a say in."""
     return Settings(
         folder=folder,
         database_url=url,
-        modules=MODULES,
+        modules=modules,
         pool_size_max=connections,
         rows_max=ROWS_MAX,
         transaction_pooler=False,
@@ -84,10 +108,19 @@ def settings_for(folder: Path, url: str, connections: int) -> Settings:
 
 def read_answers(book: Path) -> list[Answer]:
     """Read what a client has written so far; the last line of a killed one may be cut."""
+    return _read(book, Answer)
+
+
+def read_deeds(book: Path) -> list[Deeds]:
+    """Read what a biller has written so far."""
+    return _read(book, Deeds)
+
+
+def _read(book: Path, kind: type[T]) -> list[T]:
     if not book.exists():
         return []
     whole, _, _ = book.read_bytes().rpartition(b"\n")
-    decoder = msgspec.json.Decoder(Answer)
+    decoder = msgspec.json.Decoder(kind)
     return [decoder.decode(line) for line in whole.splitlines() if line + b"\n" != END]
 
 

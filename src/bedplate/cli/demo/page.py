@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bedplate.cli.demo.plot import plot
+from bedplate.cli.demo.business import CUSTOMERS, MONTHS
+from bedplate.cli.demo.plot import bars, plot
 from bedplate.cli.demo.story import Told
 from bedplate.cli.output import table
 
@@ -18,6 +19,8 @@ def page(told: Told) -> str:
             *_verdict(told),
             "",
             *_naive(told),
+            "",
+            *_business(told),
             "",
             f"{told.seconds:g} s in all; the server and its data are gone.",
         ]
@@ -82,4 +85,29 @@ def _naive(told: Told) -> list[str]:
                 ("  given away", f"{charged - deducted:,}"),
             ]
         ).splitlines(),
+    ]
+
+
+def _business(told: Told) -> list[str]:
+    found = told.business
+    rows = [
+        (f"invoices, {CUSTOMERS} customers in {MONTHS} months", f"{found.invoices:,}"),
+        ("periods of a template without an invoice, or with two", f"{found.missing:,}"),
+        ("numbers of every day without a gap", "yes" if found.numbers_gap_free else "NO"),
+        ("days to be billed when a worker was killed (SIGKILL)", f"{found.unbilled_at_kill:,}"),
+        ("payments on invoices", f"{found.payments:,}"),
+        ("second tries to spend a payment, refused", f"{found.refused:,}"),
+        ("received, and allocated to invoices", f"{found.received:,} / {found.allocated:,}"),
+        ("invoices overdue at the end", f"{found.overdue:,}"),
+    ]
+    months = [(f"{each.month:%Y-%m}", int(each.kept), int(each.billed)) for each in found.revenue]
+    end = "ok: every month is billed once." if found.ok else "NOT OK."
+    return [
+        "Half a year of invoices by the month they were issued in: # paid, . still due.",
+        "Nobody worked in April; May caught it up.",
+        "",
+        *bars(months),
+        "",
+        *table(rows).splitlines(),
+        end,
     ]

@@ -32,6 +32,18 @@ def plot(
     return lines
 
 
+def bars(rows: Sequence[tuple[str, int, int]]) -> list[str]:
+    """Draw a bar a row: its name, as much as is filled in `#`, and the rest of it in `.`."""
+    top = max([whole for _, _, whole in rows], default=0) or 1
+    label = max([len(name) for name, _, _ in rows], default=0)
+    lines: list[str] = []
+    for name, filled, whole in rows:
+        length = round(whole * WIDTH / top)
+        dark = round(filled * WIDTH / top)
+        lines.append(f"{name:<{label}} |{'#' * dark}{'.' * (length - dark)} {whole:,}")
+    return lines
+
+
 def _columns(moves: Sequence[tuple[float, int]], seconds: float) -> list[int]:
     """Return the value at the end of each column."""
     columns: list[int] = []

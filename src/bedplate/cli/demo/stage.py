@@ -46,7 +46,9 @@ class Stage:
     @contextmanager
     def project(self) -> Generator[Project]:
         """Open the project, to be used with `wait`."""
-        project = open_project(settings=settings_for(self.folder, self.url, CONNECTIONS_MAX))
+        modules = tuple(self.modules.by_name)
+        settings = settings_for(self.folder, self.url, CONNECTIONS_MAX, modules)
+        project = open_project(settings=settings)
         try:
             yield project
         finally:
@@ -93,17 +95,17 @@ async def _load_users(project: Project) -> None:
 
 
 @contextmanager
-def set_stage(*, durable: bool = True) -> Generator[Stage]:
+def set_stage(*, durable: bool = True, modules: tuple[str, ...] = MODULES) -> Generator[Stage]:
     """Start a throwaway server with every schema applied; nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="bedplate-demo-"))
     try:
         attachment = embedded.attach(folder, database=DATABASE, durable=durable)
         try:
-            modules = registry.load(MODULES, folder)
+            loaded = registry.load(modules, folder)
             migrate.apply_unproven(
-                modules, owner_url=attachment.url("owner"), app_url=attachment.url("app")
+                loaded, owner_url=attachment.url("owner"), app_url=attachment.url("app")
             )
-            yield Stage(folder, attachment, modules)
+            yield Stage(folder, attachment, loaded)
         finally:
             attachment.detach()
     finally:
