@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,13 +41,14 @@ def meanwhile(
     first: Request,
     second: Request,
     *,
+    between: Callable[[], object] | None = None,
     then: Request | None = None,
     commits: bool = True,
 ) -> list[str]:
     """Ask the second while the first is not committed; tell how all but the first were answered.
 
-    Once the second waits for the first, or has its answer without waiting, the first asks `then`,
-    and commits or rolls back.
+    Once the second waits for the first, or has its answer without waiting, `between` is called,
+    the first asks `then`, and commits or rolls back.
     """
     with (
         ThreadPoolExecutor(1) as threads,
@@ -62,6 +64,8 @@ def meanwhile(
                 break
             assert time.monotonic() < deadline, "the second neither waits nor ends"
             time.sleep(0.005)
+        if between is not None:
+            between()
         more = [] if then is None else [_asked(one, then)]
         if commits:
             one.commit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import psycopg
@@ -36,7 +36,6 @@ from bedplate.modules.accounting import (
 )
 from bedplate.testing import FrozenClock
 from tests.modules.accounting.business import (
-    as_owner,
     ask,
     at_once,
     broken,
@@ -75,42 +74,6 @@ def test_missed_months_are_caught_up_in_order(
         assert (await run_recurring(db)).made == ()
 
     world.run(body(world.db))
-    assert broken(world) == {}
-
-
-@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def test_twelve_months_by_many_at_once_bill_each_day_once(
-    world: World, frozen_clock: FrozenClock, zone: str
-) -> None:
-    as_owner(world.clone, "INSERT INTO accounting.billing_settings (time_zone) VALUES (%s)", zone)
-    frozen_clock.set(datetime(2025, 12, 31, tzinfo=UTC))
-
-    async def prepare(db: Database) -> None:
-        for terms in ({"day_of_month": 1}, {"day_of_month": 28}, {"last_day_of_month": True}):
-            await create_template(db, template(await customer(db), **terms))
-
-    world.run(prepare(world.db))
-    moment = datetime(2026, 1, 2, 11, tzinfo=UTC)
-    while moment < datetime(2026, 4, 4, tzinfo=UTC):
-        frozen_clock.set(moment)
-        ended = at_once(
-            world.clone,
-            "SELECT accounting.run_recurring(accounting.billing_day(bedplate.clock()), 100, true)",
-            [()] * 4,
-        )
-        assert set(ended) == {"done"}
-        moment += timedelta(days=13)
-    rows = ask(
-        world.clone,
-        "SELECT billing_date::text, count(*), count(DISTINCT recurring_invoice_id)"
-        " FROM accounting.invoices GROUP BY 1 ORDER BY 1",
-    )
-    assert all(made == templates for _, made, templates in rows)
-    months = [f"2026-{month:02}" for month in (1, 2, 3)]
-    for month, last in zip(months, ("31", "28", "31"), strict=True):
-        assert {day for day, *_ in rows if day.startswith(month)} == {
-            f"{month}-{day}" for day in ("01", "28", last)
-        }
     assert broken(world) == {}
 
 
