@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
+
 from bedplate.kernel import processes
 from bedplate.kernel.settings import load
 from bedplate.operations.work import Worker, WorkOptions
@@ -19,10 +21,15 @@ from bedplate.testing import Clone
 
 ROOT = Path(__file__).parents[3]
 WAIT_S = 30.0
-LEASE_MS = 1_000
+LEASE_MS = 20_000
 CONCURRENCY = 4
-TIMEOUT_MS = 500
-"""Of an attempt; a mail whose worker died is taken up again after twice as long."""
+TIMEOUT_MS = 10_000
+"""Of an attempt: long enough that on a busy machine nothing fails but what a test makes fail."""
+
+RAN_OUT = """
+UPDATE delivery.outgoing_mails SET expires_at = bedplate.now()
+WHERE state = 'RUNNING' AND holder LIKE %s
+"""
 
 
 async def work(folder: Path) -> None:
@@ -46,6 +53,7 @@ def main() -> None:
 class Crew:
     """The workers of one test."""
 
+    clone: Clone
     folder: Path
     pids: list[int] = field(default_factory=list)
     started: int = 0
@@ -66,6 +74,12 @@ class Crew:
         self.pids.remove(pid)
         assert processes.terminate(pid, [(number, WAIT_S)]), self.logs()
 
+    def kill_and_forget(self, pid: int) -> None:
+        """Kill one in the middle, and let the leases it had on mails run out at once."""
+        self.kill(pid)
+        with psycopg.connect(self.clone.url) as connection:
+            connection.execute(RAN_OUT.encode(), [f"%:{pid}:%"])
+
     def logs(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("log-*")))
 
@@ -83,7 +97,7 @@ def crew_of(clone: Clone, folder: Path, smtp_url: str) -> Iterator[Crew]:
         "retry_first_ms = 50\n"
         "retry_longest_ms = 200\n"
     )
-    crew = Crew(folder)
+    crew = Crew(clone, folder)
     try:
         yield crew
     finally:

@@ -110,7 +110,7 @@ async def test_whoever_is_killed_each_mail_goes(
         until(lambda: sent() > 5, crew.logs)
         while sent() < MAILS - 20 and killed < 2:
             await asyncio.sleep(chance.uniform(0.02, 0.1))
-            crew.kill(crew.pids[0])
+            crew.kill_and_forget(crew.pids[0])
             in_hand += CONCURRENCY
             crew.start()
             killed += 1
