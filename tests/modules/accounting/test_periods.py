@@ -124,7 +124,7 @@ FULL = Year(
         *("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Berlin", "America/New_York"),
         *("Australia/Lord_Howe", "Asia/Kathmandu"),
     ),
-    workers=32,
+    workers=16,
     customers=4,
 )
 

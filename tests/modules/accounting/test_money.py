@@ -1,0 +1,123 @@
+"""Random money: totals are the database's, and no mix of payments spends or collects too much."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from bedplate import Database
+from bedplate.modules.accounting import Invoice, issue_invoices
+from bedplate.testing import FrozenClock
+from tests.modules.accounting.business import ask, broken, customer, drafted, money
+from tests.modules.accounting.rivals import rule_of
+from tests.modules.accounting.scenarios import DAY, PAY, REFUND
+from tests.world import World
+
+CLIENTS = 8
+INSERT = (
+    "INSERT INTO accounting.invoices (id, user_id, total_miners, unit_price, due_date, created_by)"
+    " VALUES (%s, %s, %s, %s, '2099-12-31', %s)"
+)
+# Whoever loses a race is told which rule it would have broken, or that it is done already.
+FAIR = {
+    *("done", "over_invoice", "over_payment", "payable", "refundable", "over_refund"),
+    *("uq_invoice_payments_invoice_id_cost_payment_id", "uq_invoice_refunds_invoice_id_key"),
+    *("final", "ck_invoices_refunded_amount", "ck_invoices_status", "transition", "sums"),
+}
+REMOVE = "DELETE FROM accounting.invoice_payments WHERE invoice_id = %s AND cost_payment_id = %s"
+CANCEL = "UPDATE accounting.invoices SET status = 'CANCELLED' WHERE id = %s"
+FORGED = "UPDATE accounting.invoices SET paid_amount = total_amount, status = 'PAID' WHERE id = %s"
+# What must be nowhere, counted by hand from the rows.
+WRONG = """
+SELECT i.invoice_number, i.status::text FROM accounting.invoices i
+LEFT JOIN (SELECT invoice_id, sum(amount_paid) AS paid, count(*) AS many
+           FROM accounting.invoice_payments GROUP BY 1) p ON p.invoice_id = i.id
+LEFT JOIN (SELECT invoice_id, sum(amount) AS back FROM accounting.invoice_refunds GROUP BY 1) r
+    ON r.invoice_id = i.id
+WHERE i.paid_amount <> coalesce(p.paid, 0) OR i.paid_amount > i.total_amount
+   OR i.refunded_amount <> coalesce(r.back, 0) OR i.refunded_amount > i.paid_amount
+   OR (i.status IN ('PAID', 'REFUNDED')) <> (i.paid_amount = i.total_amount)
+   OR (i.status = 'REFUNDED') <> (i.refunded_amount = i.total_amount)
+   OR (i.status IN ('PAID', 'REFUNDED')) <> (i.paid_date IS NOT NULL)
+UNION ALL
+SELECT c.id::text, 'spent twice' FROM mining.cost_payments c
+JOIN (SELECT cost_payment_id, sum(amount_paid) AS spent
+      FROM accounting.invoice_payments GROUP BY 1) p ON p.cost_payment_id = c.id
+WHERE p.spent > c.amount
+"""
+
+
+@pytest.fixture(params=["async"])
+def world(world: World) -> World:
+    """One world is enough: the rules are the server's."""
+    return world
+
+
+@pytest.mark.parametrize("many", [500, pytest.param(100_000, marks=pytest.mark.full)])
+def test_a_total_is_miners_times_price_to_the_cent(world: World, many: int) -> None:
+    chance = random.Random(seed := random.randrange(1_000_000))
+    print(f"seed {seed}")
+    who = world.run(customer(world.db))
+    rows = list[tuple[Any, ...]]()
+    for _ in range(many):
+        price = Decimal(chance.randrange(1, 10 ** chance.randint(1, 10))) / 100
+        most = int(Decimal("9999999999.99") / price)
+        miners = chance.randint(1, min(most, 10 ** chance.randint(1, 9)))
+        rows.append((UUID(int=chance.getrandbits(128), version=4), who.id, miners, price, who.by))
+    with psycopg.connect(world.clone.url) as app, app.cursor() as cursor:
+        cursor.executemany(INSERT, rows)
+    wanted = {id: miners * price for id, _, miners, price, _ in rows}
+    assert dict(ask(world.clone, "SELECT id, total_amount FROM accounting.invoices")) == wanted
+
+
+@pytest.mark.parametrize("requests", [400, pytest.param(20_000, marks=pytest.mark.full)])
+def test_no_mix_of_requests_leaves_a_wrong_balance(
+    world: World, frozen_clock: FrozenClock, requests: int
+) -> None:
+    """Payments, removals, refunds, cancellations and forgeries on a few invoices, all at once."""
+    chance = random.Random(seed := random.randrange(1_000_000))
+    print(f"seed {seed}")
+    frozen_clock.set(DAY)
+
+    async def prepare(db: Database) -> tuple[list[UUID], list[UUID]]:
+        who = await customer(db)
+        made: list[Invoice] = [await drafted(db, who) for _ in range(6 + requests // 200)]
+        await issue_invoices(db, [each.id for each in made])
+        paid = [await money(db, who, f"{chance.randint(1, 4000) / 100:.2f}") for _ in made * 2]
+        return [each.id for each in made], paid
+
+    made, paid = world.run(prepare(world.db))
+
+    def planned(number: int) -> tuple[str, list[Any]]:
+        invoice, payment = chance.choice(made), chance.choice(paid)
+        amount = Decimal(chance.choice((1, 250, 500, 999, 1000, 2000))) / 100
+        kinds = [(PAY, [invoice, payment, amount])] * 24 + [(REMOVE, [invoice, payment])] * 6
+        kinds += [(REFUND, [invoice, str(number), amount])] * 4
+        kinds += [(CANCEL, [invoice]), (FORGED, [invoice])]
+        return chance.choice(kinds)
+
+    plan = [planned(number) for number in range(requests)]
+
+    def client(hand: int) -> set[str]:
+        answers = set[str]()
+        with psycopg.connect(world.clone.url, autocommit=True) as app:
+            for statement, values in plan[hand::CLIENTS]:
+                try:
+                    app.execute(statement.encode(), values)
+                    answers.add("done")
+                except psycopg.Error as error:
+                    answers.add(rule_of(error))
+        return answers
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        answers = set[str]().union(*threads.map(client, range(CLIENTS)))
+    assert answers <= FAIR
+    assert {"done", "over_invoice", "over_payment"} <= answers
+    assert ask(world.clone, WRONG) == []
+    assert broken(world) == {}
