@@ -111,40 +111,22 @@ class Filling:
         """Try one row; return why the last attempt was refused, or None."""
         choices = self._choices(table, number)
         turns = [0] * len(choices)
+        first = row = _row(choices, turns)
         refusal: _Refusal | None = None
-        for _ in range(ATTEMPTS_MAX):
-            row: Row = {}
-            for (_, found), turn in zip(choices, turns, strict=True):
-                row.update(found[turn % len(found)])
+        for attempt in range(0 if table.full_name in self.without_triggers else ATTEMPTS_MAX):
+            row = _row(choices, turns)
             refusal = self._try(table, row)
             if refusal is None:
                 return None
+            # What a trigger wants no catalog tells: mostly that states and sums begin as they do
+            # where a row says no more than it must.
+            if refusal.by_trigger and attempt == 0 and not self._try(table, _least(table, row)):
+                return None
             if not _next_turn(choices, turns, refusal):
                 break
-        if refusal is not None and refusal.by_trigger:
-            return self._please_triggers(table, choices, refusal)
+        if refusal is None or refusal.by_trigger:
+            return self._try_without_triggers(table, first, refusal)
         return refusal
-
-    def _please_triggers(
-        self, table: Table, choices: list[tuple[Group, list[Row]]], refusal: _Refusal
-    ) -> _Refusal | None:
-        """Say only what has to be said, as a row begins; then pass over the table's triggers.
-
-        What a trigger wants no catalog tells: mostly that states and sums begin at their defaults.
-        """
-        tried = list[Row]()
-        for turn in range(max(len(found) for _, found in choices)):
-            row: Row = {}
-            for _, found in choices:
-                row.update(found[turn % len(found)])
-            least = {name: value for name, value in row.items() if table.columns[name].required}
-            if least not in tried and self._try(table, least) is None:
-                return None
-            tried.append(least)
-        row = {}
-        for _, found in choices:
-            row.update(found[0])
-        return self._try_without_triggers(table, row, refusal)
 
     def _choices(self, table: Table, number: int) -> list[tuple[Group, list[Row]]]:
         fillable = [name for name, column in table.columns.items() if not column.by_server]
@@ -162,6 +144,12 @@ class Filling:
         try:
             with self._connection.transaction():
                 found = solutions(self._connection, table, group, pools, number)
+                if not found:
+                    # Too many columns at once for many values of each: as a row begins, then.
+                    begun = {
+                        name: self._begun(table.columns[name], pools) for name in group.columns
+                    }
+                    found = solutions(self._connection, table, group, begun, number)
         except (psycopg.DataError, psycopg.errors.RaiseException):
             # A rule that fails on some value instead of refusing it.
             return unjudged(group, pools)
@@ -172,6 +160,16 @@ class Filling:
                 _next_step(table, group.columns),
             )
         return found
+
+    def _begun(self, column: Column, pools: Mapping[str, Sequence[Value]]) -> Sequence[Value]:
+        """What a row holds that leaves the column out; all likely values where it cannot."""
+        if column.required:
+            return pools[column.name]
+        if column.default is None:
+            return [None]
+        row = self._connection.execute(f"SELECT ({column.default})::text".encode()).fetchone()
+        assert row is not None, "SELECT without FROM answers one row"
+        return [row[0]]
 
     def _is_waiting(self, table: Table, key: ForeignKey) -> bool:
         """Whether the key's parents come after the table: a circle."""
@@ -286,7 +284,9 @@ class Filling:
             return _refusal(table, error)
         return None
 
-    def _try_without_triggers(self, table: Table, row: Row, refusal: _Refusal) -> _Refusal | None:
+    def _try_without_triggers(
+        self, table: Table, row: Row, refusal: _Refusal | None
+    ) -> _Refusal | None:
         """Insert past the table's triggers, as its owner may; foreign keys are kept."""
         connection = self._connection
         modes: list[tuple[str, str]] = connection.execute(
@@ -301,12 +301,23 @@ class Filling:
                     connection.execute(_alter_trigger(table, TRIGGER_ON[mode], name))
         except psycopg.OperationalError:
             raise
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
-            return refusal
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse) as error:
+            return refusal or _refusal(table, error)
         except psycopg.Error as error:
             return _refusal(table, error)
         self.without_triggers.add(table.full_name)
         return None
+
+
+def _row(choices: list[tuple[Group, list[Row]]], turns: list[int]) -> Row:
+    row: Row = {}
+    for (_, found), turn in zip(choices, turns, strict=True):
+        row.update(found[turn % len(found)])
+    return row
+
+
+def _least(table: Table, row: Row) -> Row:
+    return {name: value for name, value in row.items() if table.columns[name].required}
 
 
 def _alter_trigger(table: Table, how: sql.SQL, name: str) -> sql.Composed:

@@ -60,8 +60,8 @@ def generate_rows(
 
     The connection is the owner's or a superuser's. Types, NOT NULL, domains, keys, unique rules,
     CHECKs, exclusion constraints and partitions are read from the catalog; rows that are there
-    already stay and serve as parents. Triggers fire; where one refuses every row, also those that
-    say no more than they must, the table's triggers are off for the row. The same database and
+    already stay and serve as parents. Triggers fire; where one refuses every row, also one that
+    says no more than it must, the table's triggers are off for it. The same database and
     seed get the same rows. `skip` names tables to leave alone (`schema.table`), besides those that
     `bedplate migrate` keeps for itself. `shapes` gives what cannot be guessed:
     `{"shop.items.iban": lambda number: f"DE{number:020}"}`.
