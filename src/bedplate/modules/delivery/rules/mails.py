@@ -130,5 +130,12 @@ def content_hash(mail: Mail) -> bytes:
 def _require_body(value: object, place: str) -> None:
     if not isinstance(value, str):
         raise MailInvalid(f"{place} is not text.", "Pass a str.")
-    if "\0" in value or any(0xD800 <= ord(each) <= 0xDFFF for each in value):
+    # PostgreSQL stores neither NUL nor half of a surrogate pair.
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        is_unicode = False
+    else:
+        is_unicode = True
+    if "\0" in value or not is_unicode:
         raise MailInvalid(f"{place} has a character that cannot be stored.", "Take it out.")
