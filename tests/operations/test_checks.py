@@ -92,6 +92,22 @@ def test_an_index_on_a_composite_key_in_any_order_serves(
     assert "bedplate.E003" not in failed(checks.run(registry, database.app_url))
 
 
+def test_of_a_composite_key_the_column_that_is_a_key_by_itself_serves(
+    registry: Registry, database: TestDatabase
+) -> None:
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute(
+            "CREATE TABLE shop.a (x int PRIMARY KEY, y int, UNIQUE (x, y));"
+            "CREATE TABLE shop.b (x int, y int, z int,"
+            " FOREIGN KEY (x, y) REFERENCES shop.a (x, y));"
+            "CREATE INDEX wrong ON shop.b (y, z)"
+        )
+    assert "bedplate.E003" in failed(checks.run(registry, database.app_url))
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("CREATE INDEX good ON shop.b (x, z)")
+    assert "bedplate.E003" not in failed(checks.run(registry, database.app_url))
+
+
 def test_a_module_s_law_is_tried_and_its_rows_sampled(
     registry: Registry, database: TestDatabase
 ) -> None:

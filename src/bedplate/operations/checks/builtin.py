@@ -46,7 +46,12 @@ WHERE r.contype = 'f' AND n.nspname = ANY ({schemas})
            OR pg_catalog.pg_get_expr(i.indpred, i.indrelid)
               = '(' || quote_ident(a.attname) || ' IS NOT NULL)')
       AND ((i.indkey::smallint[])[0:cardinality(r.conkey) - 1] @> r.conkey
-           OR i.indisunique AND i.indpred IS NULL AND i.indkey::smallint[] <@ r.conkey)
+           OR i.indisunique AND i.indpred IS NULL AND i.indkey::smallint[] <@ r.conkey
+           OR EXISTS (
+               SELECT FROM unnest(r.conkey, r.confkey) AS k (here, there)
+               JOIN pg_catalog.pg_index u ON u.indrelid = r.confrelid AND u.indkey[0] = k.there
+               WHERE k.here = i.indkey[0] AND i.indpred IS NULL
+                 AND u.indisunique AND u.indnkeyatts = 1 AND u.indpred IS NULL))
   )
 ORDER BY 1, 2
 """
