@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,7 +11,11 @@ import pytest
 
 from bedplate.kernel.settings import Settings, load
 from bedplate.testing import Clone, FrozenClock
+from tests import memory
 from tests.world import World
+
+# Before anything asks for a temporary file, and for every program that tests start.
+os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

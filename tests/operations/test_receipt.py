@@ -79,7 +79,7 @@ def test_a_receipt_says_what_it_touched_and_what_it_held(world: Shop) -> None:
         "shop.shelves": "AccessExclusiveLock",
     }
     assert document["receipt_ms"] > 0
-    assert document["tables_watched"] == 6  # four of the kernel's, shelves and items
+    assert document["tables_watched"] == 7  # five of the kernel's, shelves and items
     (stored,) = [each for each in world.entries if each.document["revision"] == "0003_more"]
     assert stored.document["rows_touched"] == 1
     assert stored.document["declared"]["behaviour"] == ["shop.shelves"]

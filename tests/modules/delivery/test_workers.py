@@ -176,7 +176,7 @@ async def test_more_than_one_job_can_carry_is_carried_by_several(
 async def test_a_worker_that_is_stopped_gives_back_what_it_has_in_hand(
     db: Database, post: PostOffice
 ) -> None:
-    post.delay_s = 1.0
+    post.delay_s = 10.0
     mail_id = await send(db, a_mail())
     working = asyncio.create_task(deliver_due(db))
     await asyncio.to_thread(post.was_asked.wait, 10)
