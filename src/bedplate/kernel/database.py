@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -160,6 +169,24 @@ class Database(Handle):
 
 Writer = Database | Transaction
 """What an action's first argument is: it runs unchanged on `db` or inside a `tx`."""
+
+
+def database_of(db: Writer) -> Database:
+    """Return the Database behind a handle."""
+    return db.database if isinstance(db, Transaction) else db
+
+
+@asynccontextmanager
+async def joined(db: Writer) -> AsyncGenerator[Transaction]:
+    """Yield the caller's transaction, or one of our own where there is none.
+
+    For what has to happen together, whatever handle a verb was given.
+    """
+    if isinstance(db, Transaction):
+        yield db
+        return
+    async with db.transaction() as tx:
+        yield tx
 
 
 def carried_context(db: Writer) -> dict[str, str] | None:

@@ -6,14 +6,12 @@ the event (no module `delivery`, no module of yours that sends), nothing is writ
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Date, Integer, Numeric, Text, Uuid, bindparam, text
 
-from bedplate.kernel.database import Database, Writer
+from bedplate.kernel.database import Writer, database_of, joined
 from bedplate.kernel.query import Query
 from bedplate.kernel.transaction import Transaction
 from bedplate.kernel.types import enum_type, user_key
@@ -133,7 +131,7 @@ async def recall_reminders(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUI
     """Take back reminders that still wait though their invoices are paid or cancelled."""
     if not _is_heard(db):
         return ()
-    async with _joined(db) as tx:
+    async with joined(db) as tx:
         ids = await tx.all(UNWANTED, most=most)
         for id in ids:
             await tx.emit(MessageRecalled(notification_id=id))
@@ -143,7 +141,7 @@ async def recall_reminders(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUI
 async def _write(db: Writer, query: Query[Any], most: int) -> tuple[UUID, ...]:
     if not _is_heard(db):
         return ()
-    async with _joined(db) as tx:
+    async with joined(db) as tx:
         rows = await tx.all(query, most=most)
         return tuple([await _hand_over(tx, row) for row in rows])
 
@@ -153,7 +151,7 @@ async def _send_one(
 ) -> InvoiceNotification:
     if not _is_heard(db):
         raise NothingSends("No enabled module sends messages.", rule="mail")
-    async with _joined(db) as tx:
+    async with joined(db) as tx:
         invoice = await invoices.find(tx, Invoice.id == invoice_id)
         if invoice is None:
             raise UnknownInvoice("There is no such invoice.", rule="id")
@@ -219,14 +217,4 @@ async def _page(tx: Transaction, invoice_id: UUID) -> bytes | None:
 
 
 def _is_heard(db: Writer) -> bool:
-    database = db if isinstance(db, Database) else db.database
-    return database.subscriptions.hear(MessageWritten)
-
-
-@asynccontextmanager
-async def _joined(db: Writer) -> AsyncGenerator[Transaction]:
-    if isinstance(db, Transaction):
-        yield db
-        return
-    async with db.transaction() as tx:
-        yield tx
+    return database_of(db).subscriptions.hear(MessageWritten)

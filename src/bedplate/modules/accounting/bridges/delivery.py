@@ -125,8 +125,9 @@ ON CONFLICT DO NOTHING
 
 async def carry(tx: Transaction, written: MessageWritten) -> None:
     """Ask for a message's mail; an address that cannot be one makes the message FAILED."""
+    settings = tx.database.settings(DeliverySettings)
     try:
-        mail = _mail(written, has_links=_settings(tx).links_url is not None)
+        mail = _mail(written, has_links=settings.links_url is not None)
     except MailInvalid as error:
         await tx.run(REFUSE, id=written.notification_id, reason=str(error))
         message = _Message(
@@ -209,10 +210,6 @@ def _mail(written: MessageWritten, *, has_links: bool) -> Mail:
 
 def _attached(number: str, page: bytes) -> Attachment:
     return Attachment(f"invoice-{number}.pdf", page, "application/pdf")
-
-
-def _settings(tx: Transaction) -> DeliverySettings:
-    return tx.database.settings(DeliverySettings)
 
 
 async def _record(

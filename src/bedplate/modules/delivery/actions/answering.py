@@ -9,11 +9,10 @@ from uuid import UUID
 from sqlalchemy import Text, Uuid, bindparam, text
 
 from bedplate.kernel import audit
-from bedplate.kernel.database import Writer
+from bedplate.kernel.database import Writer, joined
 from bedplate.kernel.query import Query
 from bedplate.modules.delivery.actions.choosing import choose
 from bedplate.modules.delivery.actions.delivering import hash_of
-from bedplate.modules.delivery.actions.joining import joined
 from bedplate.modules.delivery.actions.telling import tell
 from bedplate.modules.delivery.errors import MailOver, UnknownMail, UnknownToken
 from bedplate.modules.delivery.events import MailBounced, MailOpened, MailUnsubscribed

@@ -8,20 +8,20 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Boolean, LargeBinary, SmallInteger, Text, Uuid, bindparam, text
 
 from bedplate.kernel import audit, ids
-from bedplate.kernel.database import Writer
+from bedplate.kernel.database import Writer, database_of, joined
 from bedplate.kernel.errors import ForeignKeyViolation, SerializationFailure, UniqueViolation
 from bedplate.kernel.jobs import JobOptions, enqueue
 from bedplate.kernel.leased import State
 from bedplate.kernel.query import Query
 from bedplate.kernel.types import moment, user_key
 from bedplate.modules.delivery.actions.delivering import DELIVER
-from bedplate.modules.delivery.actions.joining import joined, settings_of
 from bedplate.modules.delivery.actions.telling import tell
 from bedplate.modules.delivery.errors import MailConflict, MailOver, UnknownAddressee, UnknownMail
 from bedplate.modules.delivery.events import MailFailed, MailRetried
 from bedplate.modules.delivery.models import AuditAction, AuditLog
 from bedplate.modules.delivery.repositories import BECAME, MAIL_LEASES
 from bedplate.modules.delivery.rules import Mail, content_hash
+from bedplate.modules.delivery.settings import DeliverySettings
 
 _TRIES = 10
 
@@ -119,7 +119,7 @@ async def _sent(db: Writer, mail: Mail, digest: bytes) -> Any:
             body_html=mail.html,
             content_hash=digest,
             not_before=mail.not_before,
-            max_attempts=settings_of(db).attempts_max,
+            max_attempts=database_of(db).settings(DeliverySettings).attempts_max,
             filenames=[each.filename for each in mail.attachments],
             content_types=[each.content_type for each in mail.attachments],
             contents=[each.content for each in mail.attachments],
