@@ -12,7 +12,7 @@ import pytest
 from bedplate.kernel.settings import Settings, load
 from bedplate.testing import Clone, FrozenClock
 from tests import memory
-from tests.world import World
+from tests.world import CLIENTS, World
 
 # Before anything asks for a temporary file, and for every program that tests start.
 os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()
@@ -59,5 +59,16 @@ def world(
     request: pytest.FixtureRequest, bedplate_clone: Clone, bedplate_clock: FrozenClock
 ) -> Iterator[World]:
     made = World(request.param, bedplate_clone, bedplate_clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["async", "sync"])
+def wide_world(
+    request: pytest.FixtureRequest, bedplate_clone: Clone, bedplate_clock: FrozenClock
+) -> Iterator[World]:
+    """A world whose pool has a connection for each of CLIENTS clients."""
+    settings = replace(bedplate_clone.settings, pool_size_max=CLIENTS)
+    made = World(request.param, replace(bedplate_clone, settings=settings), bedplate_clock)
     yield made
     made.close()

@@ -1,6 +1,7 @@
 """Databases that serve one test after the other: emptied is three times as fast as cloned anew.
 
-A conftest.py that imports both fixtures has its tests use them.
+A conftest.py that imports `bedplate_clone` and `spares` has its tests use them; one that sets other
+modules (`bedplate_settings`) imports `bedplate_template` and `spares` anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from bedplate.kernel.lines import VERSION_TABLE
+from bedplate.kernel.settings import Settings
 from bedplate.testing import Clone, FrozenClock, Server, Template
 
 # Whatever a test does to the schema leaves a newer row in one of these; a statistic does not.
@@ -85,6 +87,14 @@ def _empty(connection: psycopg.Connection[Any]) -> None:
         verb = "DELETE FROM" if size <= DELETED_BYTES_MAX else "TRUNCATE"
         suffix = " CASCADE" if verb == "TRUNCATE" else ""
         connection.execute(sql.SQL(f"{verb} {{}}{suffix}").format(sql.Identifier(schema, table)))
+
+
+@pytest.fixture(scope="session")
+def bedplate_template(bedplate_server: Server, bedplate_settings: Settings) -> Iterator[Template]:
+    """A template of a folder's own: the run's other one has other modules."""
+    template = Template(bedplate_server, bedplate_settings)
+    yield template
+    template.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from bedplate.testing import Clone, FrozenClock
 T = TypeVar("T")
 Mode = Literal["async", "sync"]
 
+CLIENTS = 32
+"""How many a wide world serves at once."""
+
 
 class World:
     """A project with `auth` and `tests.shop` on a clone of its own, and what drives its coroutines.

@@ -24,9 +24,8 @@ from bedplate.modules.auth import User, users
 from bedplate.modules.mining import Miner, miners, record_payment
 from bedplate.operations import checks
 from bedplate.testing import Clone
-from tests.world import World
+from tests.world import CLIENTS, World
 
-CLIENTS = 16
 FAR = date(2099, 12, 31)
 
 _numbers = itertools.count(1)

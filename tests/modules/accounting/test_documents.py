@@ -32,18 +32,10 @@ from bedplate.modules.accounting import (
 from bedplate.modules.accounting.document import render
 from bedplate.operations.work import Worker, WorkOptions
 from bedplate.testing import Clone
-from tests.modules.accounting.business import (
-    CLIENTS,
-    as_owner,
-    ask,
-    broken,
-    customer,
-    drafted,
-    issued,
-)
+from tests.modules.accounting.business import as_owner, ask, broken, customer, drafted, issued
 from tests.modules.accounting.test_page import read
 from tests.operations.workers import until
-from tests.world import World
+from tests.world import CLIENTS, World
 
 
 @pytest.fixture(params=["async"])

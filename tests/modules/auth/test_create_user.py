@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -24,7 +23,7 @@ from bedplate.modules.auth import (
     user_preferences,
     users,
 )
-from bedplate.testing import Clone, FrozenClock
+from bedplate.testing import Clone
 from tests.kernel.together import together
 from tests.world import World
 
@@ -254,17 +253,6 @@ def test_who_hears_of_a_user_is_told_inside_the_transaction(world: World) -> Non
         assert await stored(db) == (1, 1)
 
     world.run(body(world.db))
-
-
-@pytest.fixture(params=["async", "sync"])
-def wide_world(
-    request: pytest.FixtureRequest, bedplate_clone: Clone, bedplate_clock: FrozenClock
-) -> Any:
-    """A world whose pool has a connection for each of those who come at once."""
-    settings = replace(bedplate_clone.settings, pool_size_max=AT_ONCE)
-    made = World(request.param, replace(bedplate_clone, settings=settings), bedplate_clock)
-    yield made
-    made.close()
 
 
 def test_of_many_who_register_one_address_at_once_one_wins(wide_world: World) -> None:

@@ -16,7 +16,6 @@ from bedplate.operations import checks
 from bedplate.testing import Clone
 from tests.world import World
 
-CLIENTS = 32
 WAIT_S = 20.0
 
 CHAT = OperationType.AI_TEXT_CHAT

@@ -29,7 +29,6 @@ from bedplate.modules.credits import (
 from tests.kernel.together import together
 from tests.modules.credits.accounts import (
     CHAT,
-    CLIENTS,
     IMAGE,
     ask,
     assert_lawful,
@@ -38,7 +37,7 @@ from tests.modules.credits.accounts import (
     stored,
     until_somebody_waits,
 )
-from tests.world import World
+from tests.world import CLIENTS, World
 
 COST = 10
 

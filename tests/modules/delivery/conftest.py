@@ -9,24 +9,16 @@ import pytest
 
 from bedplate.kernel.database import Database
 from bedplate.kernel.settings import Settings, load
-from bedplate.testing import Clone, Server, Template
+from bedplate.testing import Clone
 from tests.modules.delivery.postmen import PostOffice, opened
-from tests.spares import bedplate_clone, spares
+from tests.spares import bedplate_template, spares
 
-__all__ = ["bedplate_clone", "spares"]
+__all__ = ["bedplate_template", "spares"]
 
 
 @pytest.fixture(scope="session")
 def bedplate_settings() -> Settings:
     return replace(load(), modules=("auth", "delivery"))
-
-
-@pytest.fixture(scope="session")
-def bedplate_template(bedplate_server: Server, bedplate_settings: Settings) -> Iterator[Template]:
-    """A template of our own: the run's other one has other modules."""
-    template = Template(bedplate_server, bedplate_settings)
-    yield template
-    template.close()
 
 
 @pytest.fixture

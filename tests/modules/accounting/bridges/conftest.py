@@ -8,25 +8,17 @@ from dataclasses import replace
 import pytest
 
 from bedplate.kernel.settings import Settings, load
-from bedplate.testing import Clone, FrozenClock, Server, Template
+from bedplate.testing import Clone, FrozenClock
 from tests.modules.accounting.bridges.billing import Billing
 from tests.modules.delivery.postmen import PostOffice, opened
-from tests.spares import Spares, spares
+from tests.spares import Spares, bedplate_template, spares
 
-__all__ = ["spares"]
+__all__ = ["bedplate_template", "spares"]
 
 
 @pytest.fixture(scope="session")
 def bedplate_settings() -> Settings:
     return replace(load(), modules=("auth", "mining", "accounting", "delivery"))
-
-
-@pytest.fixture(scope="session")
-def bedplate_template(bedplate_server: Server, bedplate_settings: Settings) -> Iterator[Template]:
-    """A template of our own: the run's other one has other modules."""
-    template = Template(bedplate_server, bedplate_settings)
-    yield template
-    template.close()
 
 
 @pytest.fixture
