@@ -84,17 +84,6 @@ def template(who: Customer, **terms: object) -> RecurringInvoice:
     return RecurringInvoice(user_id=who.id, created_by=who.by, **given)  # type: ignore[arg-type]
 
 
-def ask(clone: Clone, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Run a statement as the app, in a transaction of its own; return its rows."""
-    with psycopg.connect(clone.url) as app:
-        return app.execute(statement.encode(), values or None).fetchall()
-
-
-def as_owner(clone: Clone, statement: str, *values: Any) -> None:
-    with psycopg.connect(clone.owner_url) as owner:
-        owner.execute(statement.encode(), values or None)
-
-
 def at_once(
     clone: Clone,
     statement: str,

@@ -13,10 +13,9 @@ from bedplate.modules.accounting import (
     create_template,
     run_recurring,
 )
+from tests.asking import as_owner, ask
 from tests.modules.accounting.business import (
     Customer,
-    as_owner,
-    ask,
     broken,
     customer,
     drafted,

@@ -36,7 +36,8 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import FrozenClock
-from tests.modules.accounting.business import ask, customer, drafted, issued, money
+from tests.asking import ask
+from tests.modules.accounting.business import customer, drafted, issued, money
 from tests.world import World
 
 OF_MAIL = {"INVOICE_SENT_TO_CUSTOMER", "EMAIL_SENT", "EMAIL_FAILED", "EMAIL_RETRY"}

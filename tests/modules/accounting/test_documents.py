@@ -32,7 +32,8 @@ from bedplate.modules.accounting import (
 from bedplate.modules.accounting.document import render
 from bedplate.operations.work import Worker, WorkOptions
 from bedplate.testing import Clone
-from tests.modules.accounting.business import as_owner, ask, broken, customer, drafted, issued
+from tests.asking import as_owner, ask
+from tests.modules.accounting.business import broken, customer, drafted, issued
 from tests.modules.accounting.test_page import read
 from tests.operations.workers import until
 from tests.world import CLIENTS, World

@@ -30,9 +30,8 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import FrozenClock
+from tests.asking import as_owner, ask
 from tests.modules.accounting.business import (
-    as_owner,
-    ask,
     at_once,
     broken,
     customer,

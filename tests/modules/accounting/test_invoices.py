@@ -38,16 +38,8 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.accounting.business import (
-    as_owner,
-    ask,
-    at_once,
-    broken,
-    customer,
-    drafted,
-    issued,
-    money,
-)
+from tests.asking import as_owner, ask
+from tests.modules.accounting.business import at_once, broken, customer, drafted, issued, money
 from tests.world import World
 
 

@@ -24,7 +24,8 @@ from bedplate.modules.accounting import (
 from bedplate.modules.accounting.jobs import reminders
 from bedplate.modules.accounting.rules import About, Letter, letter_about
 from bedplate.testing import FrozenClock
-from tests.modules.accounting.business import ask, customer, issued
+from tests.asking import ask
+from tests.modules.accounting.business import customer, issued
 from tests.world import World
 
 

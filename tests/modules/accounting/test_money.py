@@ -17,7 +17,8 @@ from bedplate import Database
 from bedplate.modules.accounting import Invoice, issue_invoices
 from bedplate.testing import FrozenClock
 from tests import proofs
-from tests.modules.accounting.business import ask, broken, customer, drafted, money
+from tests.asking import ask
+from tests.modules.accounting.business import broken, customer, drafted, money
 from tests.modules.accounting.rivals import rule_of
 from tests.modules.accounting.scenarios import DAY, PAY, REFUND
 from tests.world import World

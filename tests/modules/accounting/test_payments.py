@@ -31,15 +31,8 @@ from bedplate.modules.accounting import (
     revenue_by_month,
 )
 from bedplate.testing import FrozenClock
-from tests.modules.accounting.business import (
-    ask,
-    at_once,
-    broken,
-    customer,
-    drafted,
-    issued,
-    money,
-)
+from tests.asking import ask
+from tests.modules.accounting.business import at_once, broken, customer, drafted, issued, money
 from tests.world import World
 
 PAY = (

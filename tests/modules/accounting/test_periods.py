@@ -28,7 +28,8 @@ from bedplate.modules.accounting import (
 )
 from bedplate.testing import Clone, FrozenClock
 from tests import proofs
-from tests.modules.accounting.business import as_owner, ask, broken, customer, template
+from tests.asking import as_owner, ask
+from tests.modules.accounting.business import broken, customer, template
 from tests.modules.accounting.clerks import KILL, RUN, run_aside
 from tests.world import World
 

@@ -30,7 +30,8 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import FrozenClock
-from tests.modules.accounting.business import FAR, ask, customer, drafted, issued, money
+from tests.asking import ask
+from tests.modules.accounting.business import FAR, customer, drafted, issued, money
 from tests.world import World
 
 FOREIGN_KEYS = """

@@ -35,13 +35,8 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import FrozenClock
-from tests.modules.accounting.business import (
-    ask,
-    at_once,
-    broken,
-    customer,
-    template,
-)
+from tests.asking import ask
+from tests.modules.accounting.business import at_once, broken, customer, template
 from tests.world import World
 
 

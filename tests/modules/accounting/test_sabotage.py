@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from bedplate.testing import Clone, FrozenClock
+from tests.asking import ask
 from tests.modules.accounting import scenarios
-from tests.modules.accounting.business import ask
 from tests.modules.accounting.scenarios import Scenario
 from tests.spares import Spares
 from tests.world import World

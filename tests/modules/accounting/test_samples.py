@@ -5,7 +5,8 @@ from __future__ import annotations
 from bedplate import Database
 from bedplate.modules import auth, mining
 from bedplate.modules.accounting import MODULE
-from tests.modules.accounting.business import ask, broken
+from tests.asking import ask
+from tests.modules.accounting.business import broken
 from tests.world import World
 
 

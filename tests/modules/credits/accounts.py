@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 from uuid import UUID
-
-import psycopg
 
 from bedplate import Database
 from bedplate.kernel.database import Writer
@@ -14,6 +11,7 @@ from bedplate.modules.auth import User, users
 from bedplate.modules.credits import OperationType, open_account
 from bedplate.operations import checks
 from bedplate.testing import Clone
+from tests.asking import ask
 from tests.world import World
 
 WAIT_S = 20.0
@@ -51,17 +49,6 @@ async def new_account(db: Writer, credits: int = 1_000) -> UUID:
     user_id = await new_user(db)
     await open_account(db, user_id, credits=credits)
     return user_id
-
-
-def ask(clone: Clone, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Run a statement as the app, in a transaction of its own; return its rows."""
-    with psycopg.connect(clone.url) as app:
-        return app.execute(statement.encode(), values).fetchall()
-
-
-def as_owner(clone: Clone, statement: str, *values: Any) -> None:
-    with psycopg.connect(clone.owner_url) as owner:
-        owner.execute(statement.encode(), values or None)
 
 
 def counted(clone: Clone) -> dict[str, int]:

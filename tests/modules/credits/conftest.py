@@ -8,7 +8,7 @@ import pytest
 
 from bedplate.kernel.settings import Settings, load
 from bedplate.testing import Clone
-from tests.modules.credits.accounts import as_owner
+from tests.asking import as_owner
 from tests.spares import bedplate_template, spares
 
 __all__ = ["bedplate_template", "spares"]

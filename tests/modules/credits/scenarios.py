@@ -29,9 +29,9 @@ from bedplate.modules.credits import (
     release,
     reserve,
 )
+from tests.asking import as_owner
 from tests.modules.credits.accounts import (
     CHAT,
-    as_owner,
     broken,
     new_account,
     new_user,

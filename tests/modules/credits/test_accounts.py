@@ -15,10 +15,10 @@ from bedplate.modules.credits import (
     open_account,
     usage_history,
 )
+from tests.asking import ask
 from tests.kernel.together import together
 from tests.modules.credits.accounts import (
     CHAT,
-    ask,
     assert_lawful,
     counted,
     new_account,

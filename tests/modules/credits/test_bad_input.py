@@ -37,9 +37,9 @@ from bedplate.modules.credits import (
     release,
     reserve,
 )
+from tests.asking import as_owner
 from tests.modules.credits.accounts import (
     CHAT,
-    as_owner,
     assert_lawful,
     counted,
     new_account,

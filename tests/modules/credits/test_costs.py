@@ -23,11 +23,11 @@ from bedplate.modules.credits import (
     reserve,
     set_feature_costs,
 )
+from tests.asking import ask
 from tests.kernel.together import together
 from tests.modules.credits.accounts import (
     CHAT,
     IMAGE,
-    ask,
     assert_lawful,
     counted,
     new_account,

@@ -24,13 +24,8 @@ from bedplate.modules.credits import (
     refund,
     reserve,
 )
-from tests.modules.credits.accounts import (
-    CHAT,
-    IMAGE,
-    ask,
-    assert_lawful,
-    new_account,
-)
+from tests.asking import ask
+from tests.modules.credits.accounts import CHAT, IMAGE, assert_lawful, new_account
 from tests.modules.credits.naive_model import NEVER, Account
 from tests.world import World
 

@@ -31,8 +31,9 @@ from bedplate.modules.credits import (
     reserve,
 )
 from tests import proofs
+from tests.asking import as_owner, ask
 from tests.kernel.together import together
-from tests.modules.credits.accounts import CHAT, as_owner, ask, broken
+from tests.modules.credits.accounts import CHAT, broken
 from tests.world import World
 
 T = TypeVar("T")

@@ -30,11 +30,10 @@ from bedplate.modules.credits import (
     reserve,
 )
 from bedplate.testing import Clone
+from tests.asking import as_owner, ask
 from tests.kernel.together import together
 from tests.modules.credits.accounts import (
     CHAT,
-    as_owner,
-    ask,
     assert_lawful,
     counted,
     new_account,

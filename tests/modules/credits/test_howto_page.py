@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bedplate.testing import Clone
+from tests.asking import ask
 from tests.journeys.test_howto_pages import program
-from tests.modules.credits.accounts import ask
 
 
 async def test_the_page_runs(

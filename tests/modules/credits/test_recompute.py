@@ -29,7 +29,8 @@ from bedplate.modules.credits import (
     reserve,
     statement,
 )
-from tests.modules.credits.accounts import CHAT, ask, assert_lawful, new_account, stored
+from tests.asking import ask
+from tests.modules.credits.accounts import CHAT, assert_lawful, new_account, stored
 from tests.modules.credits.naive_model import NEVER, Account
 from tests.world import World
 

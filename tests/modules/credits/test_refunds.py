@@ -21,15 +21,9 @@ from bedplate.modules.credits import (
     refund,
     reserve,
 )
+from tests.asking import ask
 from tests.kernel.together import together
-from tests.modules.credits.accounts import (
-    CHAT,
-    ask,
-    assert_lawful,
-    counted,
-    new_account,
-    stored,
-)
+from tests.modules.credits.accounts import CHAT, assert_lawful, counted, new_account, stored
 from tests.world import World
 
 

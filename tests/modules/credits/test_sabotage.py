@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from bedplate.testing import Clone
+from tests.asking import ask
 from tests.modules.credits import scenarios
-from tests.modules.credits.accounts import ask
 from tests.modules.credits.scenarios import Scenario
 from tests.world import World
 

@@ -11,16 +11,8 @@ import pytest
 from bedplate import Database
 from bedplate.modules.credits import Charge, Deducted, Held, deduct, grant, refund, reserve
 from bedplate.operations import checks
-from tests.modules.credits.accounts import (
-    CHAT,
-    LEDGER,
-    as_owner,
-    ask,
-    assert_lawful,
-    broken,
-    counted,
-    new_account,
-)
+from tests.asking import as_owner, ask
+from tests.modules.credits.accounts import CHAT, LEDGER, assert_lawful, broken, counted, new_account
 from tests.world import World
 
 MONEY = [table for table in LEDGER if table.startswith("credits.")]

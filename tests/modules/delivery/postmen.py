@@ -17,7 +17,6 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Any, Self, cast
 
-import psycopg
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP as SmtpProtocol
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
@@ -28,6 +27,7 @@ from bedplate.kernel.sources import Source
 from bedplate.modules.delivery import Category, Mail
 from bedplate.project import database
 from bedplate.testing import Clone
+from tests.asking import ask
 
 SENDER = "Shop <billing@shop.example>"
 NEWS = Category("tests.news")
@@ -177,14 +177,6 @@ def a_mail(**fields: Any) -> Mail:
         "dedupe_key": f"letter-{number}",
     }
     return Mail(**given | fields)
-
-
-def ask(clone: Clone, statement: str, *values: Any, role: str = "app") -> list[tuple[Any, ...]]:
-    """Run a statement in a transaction of its own; return its rows, if it has any."""
-    url = clone.url if role == "app" else clone.owner_url
-    with psycopg.connect(url) as connection:
-        cursor = connection.execute(statement.encode(), values or None)
-        return cursor.fetchall() if cursor.description else []
 
 
 def statuses(clone: Clone) -> Counter[str]:

@@ -20,15 +20,9 @@ from bedplate.modules.delivery import Mail, send
 from bedplate.operations import checks
 from bedplate.testing import Clone
 from tests import proofs
+from tests.asking import ask
 from tests.modules.delivery.crew import CONCURRENCY, crew_of
-from tests.modules.delivery.postmen import (
-    DROP_AFTERWARDS,
-    PostOffice,
-    a_mail,
-    ask,
-    opened,
-    statuses,
-)
+from tests.modules.delivery.postmen import DROP_AFTERWARDS, PostOffice, a_mail, opened, statuses
 from tests.modules.delivery.test_workers import SWEEP_NOW
 
 KEYS = 1_000

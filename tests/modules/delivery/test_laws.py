@@ -21,7 +21,8 @@ from bedplate.modules.delivery import TRANSITIONS, MailStatus, OutgoingMail, del
 from bedplate.modules.delivery.repositories import MAIL_LEASES
 from bedplate.operations import checks
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.delivery.postmen import LEGAL, PostOffice, a_mail, ask
+from tests.asking import as_owner, ask
+from tests.modules.delivery.postmen import LEGAL, PostOffice, a_mail
 
 # What each status needs beside itself, so that nothing but the transition can be at fault.
 ENDED = "holder = NULL, expires_at = NULL, finished_at = bedplate.now(), next_retry_at = NULL"
@@ -71,9 +72,9 @@ async def test_raw_sql_goes_the_ways_that_there_are_and_no_other(
             assert status_of(bedplate_clone, mail_id) == after
             went += 1
             continue
-        for role in ("app", "owner"):
+        for run in (ask, as_owner):
             with pytest.raises(pg.CheckViolation) as error:
-                ask(bedplate_clone, statement, mail_id, role=role)
+                run(bedplate_clone, statement, mail_id)
             assert error.value.diag.constraint_name == "transition", (before, after)
         assert status_of(bedplate_clone, mail_id) == before
         refused += 1
@@ -101,7 +102,7 @@ async def test_a_letter_does_not_change(db: Database, bedplate_clone: Clone) -> 
         with pytest.raises(pg.InsufficientPrivilege):
             ask(bedplate_clone, statement)
         with pytest.raises(pg.CheckViolation) as refused:
-            ask(bedplate_clone, statement, role="owner")
+            as_owner(bedplate_clone, statement)
         assert refused.value.diag.constraint_name == "frozen", column
 
 
@@ -293,7 +294,7 @@ async def test_without_the_guard_it_breaks_and_is_seen(
     name: str,
 ) -> None:
     guard = GUARDS[name]
-    ask(bedplate_clone, guard.statement, role="owner")
+    as_owner(bedplate_clone, guard.statement)
     assert guard.seen in await guard.scenario(db, bedplate_clone, post, bedplate_clock)
 
 

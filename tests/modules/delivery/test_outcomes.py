@@ -30,14 +30,8 @@ from bedplate.modules.delivery import (
     send,
 )
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.delivery.postmen import (
-    DROP,
-    DROP_AFTERWARDS,
-    PostOffice,
-    a_mail,
-    ask,
-    opened,
-)
+from tests.asking import ask
+from tests.modules.delivery.postmen import DROP, DROP_AFTERWARDS, PostOffice, a_mail, opened
 
 LATER = {"hours": 7}
 """Longer than any wait between two attempts."""

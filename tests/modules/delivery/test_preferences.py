@@ -28,16 +28,8 @@ from bedplate.modules.delivery import (
     unsubscribe,
 )
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.delivery.postmen import (
-    ASKED_FOR,
-    CODES,
-    LEGAL,
-    NEWS,
-    PostOffice,
-    a_mail,
-    ask,
-    opened,
-)
+from tests.asking import ask
+from tests.modules.delivery.postmen import ASKED_FOR, CODES, LEGAL, NEWS, PostOffice, a_mail, opened
 
 CATEGORIES = (NEWS, ASKED_FOR, LEGAL, CODES)
 SAID = (None, True, False)

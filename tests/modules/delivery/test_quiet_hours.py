@@ -20,7 +20,8 @@ from bedplate.modules.delivery import (
 )
 from bedplate.modules.delivery.rules import quiet_until
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.delivery.postmen import CODES, LEGAL, PostOffice, a_mail, ask
+from tests.asking import ask
+from tests.modules.delivery.postmen import CODES, LEGAL, PostOffice, a_mail
 
 NIGHT = QuietHours(time(22), time(7), "Europe/Berlin")
 # Days on which clocks change, and one on which they do not; zones of both halves of the world, one

@@ -31,7 +31,8 @@ from bedplate.modules.delivery import (
     set_preference,
 )
 from bedplate.testing import Clone, FrozenClock
-from tests.modules.delivery.postmen import LEGAL, NEWS, PostOffice, a_mail, ask, opened
+from tests.asking import ask
+from tests.modules.delivery.postmen import LEGAL, NEWS, PostOffice, a_mail, opened
 
 
 async def test_a_mail_arrives_as_it_was_written(db: Database, post: PostOffice) -> None:

@@ -18,9 +18,10 @@ from bedplate.kernel.sources import Source
 from bedplate.modules.delivery import DeliverySettings, deliver_due, mail_of, send
 from bedplate.modules.delivery.settings import SmtpServer
 from bedplate.testing import Clone
+from tests.asking import ask
 from tests.house.source import ROOT
 from tests.modules.delivery import certificates
-from tests.modules.delivery.postmen import PostOffice, a_mail, ask, opened
+from tests.modules.delivery.postmen import PostOffice, a_mail, opened
 
 PASSWORD = "s3cr3t-P@ss/w0rd"
 QUOTED = "s3cr3t-P%40ss%2Fw0rd"

@@ -16,8 +16,9 @@ from bedplate.kernel.database import Database
 from bedplate.modules.delivery import Delivered, deliver_due, mail_of, send
 from bedplate.operations.work import Worker, WorkOptions
 from bedplate.testing import Clone, FrozenClock
+from tests.asking import ask
 from tests.modules.delivery.crew import CONCURRENCY, crew_of
-from tests.modules.delivery.postmen import PostOffice, a_mail, ask, opened, statuses
+from tests.modules.delivery.postmen import PostOffice, a_mail, opened, statuses
 
 MAILS = 60
 WORKERS = 4

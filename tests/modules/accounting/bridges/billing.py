@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import psycopg
-
 from bedplate.kernel.database import Database
 from bedplate.modules.accounting import (
     Invoice,
@@ -18,6 +16,7 @@ from bedplate.modules.accounting import (
 )
 from bedplate.modules.delivery import deliver_due
 from bedplate.testing import Clone, FrozenClock
+from tests.asking import ask
 from tests.modules.accounting.business import Customer, customer, issued
 from tests.modules.delivery.postmen import PostOffice
 
@@ -55,9 +54,8 @@ class Billing:
         return [str(each["Subject"]) for each in self.post.letters]
 
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.clone.url) as app:
-            cursor = app.execute(statement.encode(), values or None)
-            return cursor.fetchall() if cursor.description else []
+        """Run a statement as the app; return its rows, if it has any."""
+        return ask(self.clone, statement, *values)
 
     def notifications(self, invoice: Invoice) -> list[tuple[str, int, str]]:
         """Type, stage and status of each, in the order in which they were written."""

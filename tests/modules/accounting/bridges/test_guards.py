@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from bedplate.modules.accounting import Invoice, remind, set_billing
+from tests.asking import as_owner
 from tests.modules.accounting.bridges.billing import Billing
-from tests.modules.accounting.business import as_owner, customer, money
+from tests.modules.accounting.business import customer, money
 
 REMIND = "SELECT count(*) FROM accounting.write_reminders(100)"
 UNIQUE = "uq_invoice_notifications_invoice_id_notification_type_stage"
