@@ -6,12 +6,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bedplate.kernel.settings import Settings, load
 from bedplate.testing import Clone, FrozenClock
 from tests import memory
+from tests.reader import Reader
 from tests.world import CLIENTS, World
 
 # Before anything asks for a temporary file, and for every program that tests start.
@@ -72,3 +74,10 @@ def wide_world(
     made = World(request.param, replace(bedplate_clone, settings=settings), bedplate_clock)
     yield made
     made.close()
+
+
+@pytest.fixture
+def reader(bedplate_clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", bedplate_clone.url)
+    return Reader(tmp_path, bedplate_clone.url)

@@ -7,37 +7,16 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from bedplate.cli.main import app
+from tests.house.documents import FENCE, blocks, documents
 from tests.house.source import ROOT
 
-FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)\s#]+)")
-
-
-@cache
-def documents() -> tuple[Path, ...]:
-    found = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}
-    found |= {*(ROOT / "changes").glob("*.md"), *(ROOT / "src").rglob("*.md")}
-    return tuple(sorted(found))
-
-
-def blocks(*languages: str) -> Iterator[tuple[str, str]]:
-    """Every fenced block in one of these languages, with the place where it begins."""
-    for document in documents():
-        text = document.read_text(encoding="utf-8")
-        for found in FENCE.finditer(text):
-            if found.group(2) in languages:
-                line = text.count("\n", 0, found.start()) + 1
-                indent = found.group(1)
-                body = "\n".join(row.removeprefix(indent) for row in found.group(3).splitlines())
-                yield f"{document.relative_to(ROOT).as_posix()}:{line}", body
 
 
 def commands() -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ from bedplate.modules.auth import backfill_preferences
 from bedplate.operations.migrate import Receipt, failures, patience
 from bedplate.testing import FrozenClock, Server
 from bedplate.testing import clock as test_clock
-from tests.house.test_documents import blocks
+from tests.house.documents import blocks
 from tests.journeys.accounting_book import (
     CONFLICT,
     DONE,

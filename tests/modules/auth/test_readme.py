@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from bedplate.testing import Clone
+from tests.asking import ask
+from tests.house.documents import blocks_of
 from tests.house.source import ROOT
+from tests.reader import Reader
 
-README = ROOT / "src" / "bedplate" / "modules" / "auth" / "README.md"
+README = "src/bedplate/modules/auth/README.md"
+
+
+def test_the_example_is_short() -> None:
+    ((_, example),) = blocks_of(ROOT / README, "python")
+    assert sum(bool(line.strip()) for line in example.splitlines()) <= 12
 
 
 def test_the_example_runs(
-    bedplate_clone: Clone,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    reader: Reader, bedplate_clone: Clone, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert sum(bool(line.strip()) for line in example.splitlines()) <= 12
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bedplate.toml").write_text('modules = ["auth"]\n')
-    monkeypatch.setenv("DATABASE_URL", bedplate_clone.url)
-    exec(compile(example, str(README), "exec"), {"__name__": "__main__"})
+    reader.follow(README, 'modules = ["auth"]')
     assert re.fullmatch(r"<User id=\S+> <UserPreferences id=\S+>\n", capsys.readouterr().out)
-    with psycopg.connect(bedplate_clone.url) as app:
-        assert app.execute("SELECT email, name FROM auth.users").fetchall() == [
-            ("Ada@example.com", "Ada")
-        ]
+    assert ask(bedplate_clone, "SELECT email, name FROM auth.users") == [("Ada@example.com", "Ada")]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,24 +21,12 @@ from bedplate.modules.mining import (
     retire_miner,
     set_rate,
 )
-from bedplate.testing import Clone
-from tests.house.source import ROOT
+from tests.reader import Reader
 from tests.world import World
 
-README = ROOT / "src" / "bedplate" / "modules" / "mining" / "README.md"
 
-
-def test_the_example_runs(
-    bedplate_clone: Clone,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bedplate.toml").write_text('modules = ["auth", "mining"]\n')
-    monkeypatch.setenv("DATABASE_URL", bedplate_clone.url)
-    exec(compile(example, str(README), "exec"), {"__name__": "__main__"})
+def test_the_example_runs(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    reader.follow("src/bedplate/modules/mining/README.md", 'modules = ["auth", "mining"]')
     assert capsys.readouterr().out == "1\n"
 
 

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bedplate.testing import Clone, FrozenClock
-from tests.journeys.test_howto_pages import program
+from bedplate.testing import FrozenClock
 from tests.modules.delivery.postmen import PostOffice
+from tests.reader import Reader
+
+SETTINGS = """
+modules = ["auth", "mining", "accounting", "delivery"]
+[delivery]
+sender = "Mine & Co <billing@mine.example>"
+links_url = "https://mine.example/mail"
+"""
 
 
 async def test_the_page_runs(
-    bedplate_clone: Clone,
+    reader: Reader,
     post: PostOffice,
     frozen_clock: FrozenClock,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     frozen_clock.set(datetime(2026, 3, 1, 9, tzinfo=UTC))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bedplate.toml").write_text(
-        'modules = ["auth", "mining", "accounting", "delivery"]\n'
-        '[delivery]\nsender = "Mine & Co <billing@mine.example>"\n'
-        'links_url = "https://mine.example/mail"\n'
-    )
-    monkeypatch.setenv("DATABASE_URL", bedplate_clone.url)
     monkeypatch.setenv("BEDPLATE_DELIVERY_SMTP_URL", post.url)
-    names: dict[str, Any] = {"__name__": "__page__"}
-    running = eval(program("bill-customers"), names)
-    assert inspect.iscoroutine(running)
-    try:
-        await running
-    finally:
-        await names["project"].close()
+    await reader.follow_async("docs/howto/bill-customers.md", SETTINGS)
     assert capsys.readouterr().out.splitlines() == [
         "2026030101 126.00 2026-03-15",
         "SENT",
