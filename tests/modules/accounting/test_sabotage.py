@@ -7,7 +7,6 @@ when the first is gone, and what is seen is that the answer is no longer the one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import psycopg
 import pytest
@@ -16,6 +15,7 @@ from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
 from tests.modules.accounting import scenarios
 from tests.modules.accounting.scenarios import Scenario
+from tests.sabotage import Guard
 from tests.spares import Spares
 from tests.world import World
 
@@ -62,32 +62,6 @@ def bedplate_clone(
 def world(world: World) -> World:
     """One world is enough: the guards are the server's."""
     return world
-
-
-@dataclass(frozen=True)
-class Guard:
-    """What is taken away: a statement, or a part of a function; and what then breaks."""
-
-    scenario: Scenario
-    seen: str
-    statement: str = ""
-    function: str = ""
-    part: str = ""
-    instead: str = ""
-
-    def take_away(self, clone: Clone) -> None:
-        statement = self.statement
-        if self.function:
-            ((text,),) = ask(
-                clone,
-                "SELECT pg_get_functiondef(p.oid) FROM pg_proc p"
-                " WHERE p.pronamespace = 'accounting'::regnamespace AND p.proname = %s",
-                self.function,
-            )
-            assert self.part in text
-            statement = f"{self.statement};{text.replace(self.part, self.instead)}"
-        with psycopg.connect(clone.owner_url) as owner:
-            owner.execute(statement.encode())
 
 
 DROP = "DROP TRIGGER tr_{0}_{1} ON accounting.{0}"
@@ -147,7 +121,7 @@ NO_ARROWS = {
     "instead": "false",
 }
 
-GUARDS: dict[str, Guard] = {
+GUARDS: dict[str, Guard[Scenario]] = {
     "the counter, for a sequence": Guard(
         scenarios.numbers_while_one_rolls_back, "a gap", statement=SEQUENCE
     ),
@@ -312,5 +286,5 @@ def test_with_every_guard_the_scenario_holds(world: World, scenario: Scenario) -
 @pytest.mark.parametrize("name", GUARDS)
 def test_without_the_guard_it_breaks_and_is_seen(world: World, name: str) -> None:
     guard = GUARDS[name]
-    guard.take_away(world.clone)
+    guard.take_away(world.clone, "accounting")
     assert guard.seen in guard.scenario(world)

@@ -6,15 +6,11 @@ when the first is gone, and what is seen is that the answer is no longer the one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import psycopg
 import pytest
 
-from bedplate.testing import Clone
-from tests.asking import ask
 from tests.modules.credits import scenarios
 from tests.modules.credits.scenarios import Scenario
+from tests.sabotage import Guard
 from tests.world import World
 
 
@@ -22,38 +18,6 @@ from tests.world import World
 def world(world: World) -> World:
     """One world is enough: the guards are the server's."""
     return world
-
-
-@dataclass(frozen=True)
-class Guard:
-    """What is taken away: a statement, or a part of a function; and what then breaks."""
-
-    scenario: Scenario
-    seen: str
-    statement: str = ""
-    function: str = ""
-    part: str = ""
-    instead: str = ""
-    slower: str = ""
-    """After what in the function a moment passes, so that the race is sure to be lost."""
-
-    def take_away(self, clone: Clone) -> None:
-        statement = self.statement
-        if self.function:
-            ((text,),) = ask(
-                clone,
-                "SELECT pg_get_functiondef(p.oid) FROM pg_proc p"
-                " WHERE p.pronamespace = 'credits'::regnamespace AND p.proname = %s",
-                self.function,
-            )
-            assert self.part in text
-            text = text.replace(self.part, self.instead)
-            if self.slower:
-                assert self.slower in text
-                text = text.replace(self.slower, f"{self.slower} PERFORM pg_sleep(0.3);")
-            statement = f"{self.statement};{text}"
-        with psycopg.connect(clone.owner_url) as owner:
-            owner.execute(statement.encode())
 
 
 ALTER = "ALTER TABLE credits.{} DROP CONSTRAINT {}"
@@ -67,7 +31,7 @@ GENEROUS = {
     "instead": "false",
 }
 
-GUARDS: dict[str, Guard] = {
+GUARDS: dict[str, Guard[Scenario]] = {
     "the account's lock, for charges": Guard(
         scenarios.two_charges_at_once, "lost update", **UNLOCKED
     ),
@@ -202,5 +166,5 @@ def test_with_every_guard_the_scenario_holds(world: World, scenario: Scenario) -
 @pytest.mark.parametrize("name", GUARDS)
 def test_without_the_guard_it_breaks_and_is_seen(world: World, name: str) -> None:
     guard = GUARDS[name]
-    guard.take_away(world.clone)
+    guard.take_away(world.clone, "credits")
     assert guard.seen in world.run(guard.scenario(world))  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from uuid import UUID
@@ -23,6 +22,7 @@ from bedplate.operations import checks
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import as_owner, ask
 from tests.modules.delivery.postmen import LEGAL, PostOffice, a_mail
+from tests.sabotage import Guard
 
 # What each status needs beside itself, so that nothing but the transition can be at fault.
 ENDED = "holder = NULL, expires_at = NULL, finished_at = bedplate.now(), next_retry_at = NULL"
@@ -239,15 +239,6 @@ async def too_many_attempts(
     return broken(db, clone)
 
 
-@dataclass(frozen=True)
-class Guard:
-    """What is taken away, and what then is seen."""
-
-    scenario: Scenario
-    seen: str
-    statement: str
-
-
 ALTER = "ALTER TABLE delivery.outgoing_mails DROP CONSTRAINT {}"
 NO_TRIGGER = "DROP TRIGGER tr_outgoing_mails_keep ON delivery.outgoing_mails"
 ANY_COLUMN = "GRANT UPDATE ON delivery.outgoing_mails TO PUBLIC"
@@ -257,7 +248,7 @@ NO_UNIQUE = (
     + ";ALTER TABLE delivery.outgoing_mails ADD CONSTRAINT uq_outgoing_mails_dedupe_key"
     " UNIQUE (dedupe_key, id)"
 )
-GUARDS = {
+GUARDS: dict[str, Guard[Scenario]] = {
     "the dedupe key": Guard(one_key_twice, "database", NO_UNIQUE),
     "the law of transitions": Guard(a_sent_mail_sent_again, "sent twice", NO_TRIGGER),
     "the app's columns and the frozen letter": Guard(
@@ -294,7 +285,7 @@ async def test_without_the_guard_it_breaks_and_is_seen(
     name: str,
 ) -> None:
     guard = GUARDS[name]
-    as_owner(bedplate_clone, guard.statement)
+    guard.take_away(bedplate_clone, "delivery")
     assert guard.seen in await guard.scenario(db, bedplate_clone, post, bedplate_clock)
 
 
