@@ -33,11 +33,11 @@ TEXT = "{users} {users_table} {users_id} {users_key} {users.email}"
 )
 def test_places_are_filled_in(context: LineContext, expected: str) -> None:
     with lines.running(context):
-        assert lines.with_users(TEXT) == expected
+        assert lines.with_places(TEXT) == expected
 
 
 def test_a_column_that_the_host_lacks_is_named_or_null() -> None:
     with lines.running(HOST):
-        assert lines.with_users("SELECT {users.name?}") == "SELECT NULL::text"
+        assert lines.with_places("SELECT {users.name?}") == "SELECT NULL::text"
         with pytest.raises(RegistryError, match=r"users has no column bound to 'name'"):
-            lines.with_users("SELECT {users.name}")
+            lines.with_places("SELECT {users.name}")

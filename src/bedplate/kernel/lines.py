@@ -249,7 +249,7 @@ def _granted(place: sql.Identifier, privileges: tuple[str, ...], role: str) -> s
     )
 
 
-def with_users(text: str) -> str:
+def with_places(text: str) -> str:
     """Fill in the places of tables that may be adopted: {users} is `schema.table (key)`.
 
     {users_table} and {users_id} are its parts, {users_key} (or {user_key}) the key's type,

@@ -290,10 +290,10 @@ def upgrade() -> None:
     """Create the tables and what guards them."""
     run = lines.current().execute
     for text in TABLES.values():
-        run(lines.with_users(text))
+        run(lines.with_places(text))
     run(BILLING_DAY)
     run(REFUSE)
-    run(lines.with_users(GUARDS))
+    run(lines.with_places(GUARDS))
     lines.grant("billing_settings", privileges=("SELECT", "INSERT", "UPDATE"))
     lines.grant("billed_customers", "template_pauses", privileges=("SELECT",))
     lines.grant(

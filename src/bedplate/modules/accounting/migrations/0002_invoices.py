@@ -256,7 +256,7 @@ def upgrade() -> None:
     run = lines.current().execute
     run(TYPES)
     for text in TABLES.values():
-        run(lines.with_users(text))
+        run(lines.with_places(text))
     lines.grant("invoices")
     lines.grant("invoice_payments", privileges=("SELECT", "INSERT", "DELETE"))
     lines.grant("invoice_refunds", privileges=("SELECT", "INSERT"))

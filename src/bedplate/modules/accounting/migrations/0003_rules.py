@@ -366,7 +366,7 @@ def upgrade() -> None:
     """Create the functions and their triggers."""
     run = lines.current().execute
     for text in (INVOICES, PAYMENTS, MESSAGES):
-        run(lines.with_users(text))
+        run(lines.with_places(text))
 
 
 def downgrade() -> None:

@@ -288,13 +288,13 @@ def upgrade() -> None:
         " (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid)"
     )
     for text in (ISSUE, RECURRING.replace("{in_service}", counted), RESUME, OVERDUE, PRICE, PAY):
-        run(lines.with_users(text))
-    lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
+        run(lines.with_places(text))
+    lines.executable(*(lines.with_places(signature) for signature in SIGNATURES))
 
 
 def downgrade() -> None:
     """Drop what upgrade() made."""
     run = lines.current().execute
     for signature in SIGNATURES:
-        run(lines.with_users(f"DROP FUNCTION accounting.{signature}"))
+        run(lines.with_places(f"DROP FUNCTION accounting.{signature}"))
     run("DROP TYPE accounting.billed")

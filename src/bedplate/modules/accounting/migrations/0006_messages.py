@@ -158,7 +158,7 @@ def upgrade() -> None:
     run = lines.current().execute
     run(MESSAGE)
     for text in (WRITE, REMIND, NOTICES):
-        run(lines.with_users(text.replace("{written}", WRITTEN)))
+        run(lines.with_places(text.replace("{written}", WRITTEN)))
     lines.executable(*SIGNATURES)
 
 

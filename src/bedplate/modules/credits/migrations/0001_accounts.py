@@ -230,7 +230,7 @@ def upgrade() -> None:
     run = lines.current().execute
     run(TYPES)
     for text in (ACCOUNTS, HISTORY):
-        run(lines.with_users(text))
+        run(lines.with_places(text))
     run(ROOM)
     if not lines.is_bound("users"):
         run(CLERK)

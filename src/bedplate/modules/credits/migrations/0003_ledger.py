@@ -294,12 +294,12 @@ def upgrade() -> None:
     """Create the functions, for nobody but the owner."""
     run = lines.current().execute
     for text in (RECORDING, REFUSALS, EXPIRY, LOCK, GRANTS):
-        run(lines.with_users(text))
+        run(lines.with_places(text))
     for signature in FUNCTIONS:
-        run(lines.with_users(f"REVOKE ALL ON FUNCTION credits.{signature} FROM PUBLIC"))
+        run(lines.with_places(f"REVOKE ALL ON FUNCTION credits.{signature} FROM PUBLIC"))
 
 
 def downgrade() -> None:
     """Drop them."""
     for signature in FUNCTIONS:
-        lines.current().execute(lines.with_users(f"DROP FUNCTION credits.{signature}"))
+        lines.current().execute(lines.with_places(f"DROP FUNCTION credits.{signature}"))

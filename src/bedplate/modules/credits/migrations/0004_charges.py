@@ -129,10 +129,10 @@ SIGNATURE = "deduct(uuid, {user_key}, credits.operation_type, text, int, jsonb, 
 
 def upgrade() -> None:
     """Create the verb, for the app's role."""
-    lines.current().execute(lines.with_users(DEDUCT))
-    lines.executable(lines.with_users(SIGNATURE))
+    lines.current().execute(lines.with_places(DEDUCT))
+    lines.executable(lines.with_places(SIGNATURE))
 
 
 def downgrade() -> None:
     """Drop it."""
-    lines.current().execute(lines.with_users(f"DROP FUNCTION credits.{SIGNATURE}"))
+    lines.current().execute(lines.with_places(f"DROP FUNCTION credits.{SIGNATURE}"))

@@ -248,7 +248,7 @@ COMMENT ON FUNCTION credits.deduct_many(jsonb, jsonb, jsonb) IS
 
 def upgrade() -> None:
     """Create the verb, for the app's role."""
-    lines.current().execute(lines.with_users(DEDUCT_MANY))
+    lines.current().execute(lines.with_places(DEDUCT_MANY))
     lines.executable("deduct_many(jsonb, jsonb, jsonb)")
 
 

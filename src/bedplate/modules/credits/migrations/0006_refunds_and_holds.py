@@ -372,14 +372,14 @@ SIGNATURES = (
 def upgrade() -> None:
     """Create the verbs, for the app's role."""
     for text in (REFUND_LAW, REFUND, RESERVE, CAPTURE, RELEASE):
-        lines.current().execute(lines.with_users(text))
-    lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
+        lines.current().execute(lines.with_places(text))
+    lines.executable(*(lines.with_places(signature) for signature in SIGNATURES))
 
 
 def downgrade() -> None:
     """Drop them."""
     run = lines.current().execute
     for signature in SIGNATURES:
-        run(lines.with_users(f"DROP FUNCTION credits.{signature}"))
+        run(lines.with_places(f"DROP FUNCTION credits.{signature}"))
     run("DROP TRIGGER tr_usage_history_refundable ON credits.usage_history")
     run("DROP FUNCTION credits.require_refundable()")

@@ -179,9 +179,9 @@ def upgrade() -> None:
     run = lines.current().execute
     clerk_id = "NULL" if lines.is_bound("users") else "u.clerk_id"
     for text in (OPENING.replace("{clerk_id}", clerk_id), GRANT, EXPIRE):
-        run(lines.with_users(text))
+        run(lines.with_places(text))
     run(LEDGER)
-    lines.executable(*(lines.with_users(signature) for signature in SIGNATURES))
+    lines.executable(*(lines.with_places(signature) for signature in SIGNATURES))
     lines.grant("ledger", privileges=("SELECT",))
 
 
@@ -190,6 +190,6 @@ def downgrade() -> None:
     run = lines.current().execute
     run("DROP VIEW credits.ledger")
     for signature in SIGNATURES:
-        run(lines.with_users(f"DROP FUNCTION credits.{signature}"))
+        run(lines.with_places(f"DROP FUNCTION credits.{signature}"))
     run("DROP TRIGGER tr_credit_balances_opening ON credits.credit_balances")
     run("DROP FUNCTION credits.grant_opening()")

@@ -192,7 +192,7 @@ def _mails() -> None:
 def _mail_indexes() -> None:
     run = lines.current().execute
     run(
-        lines.with_users(
+        lines.with_places(
             "ALTER TABLE delivery.outgoing_mails"
             " ADD CONSTRAINT fk_outgoing_mails_user_id_users"
             " FOREIGN KEY (user_id) REFERENCES {users} ON DELETE SET NULL"

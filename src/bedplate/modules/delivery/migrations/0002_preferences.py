@@ -81,8 +81,8 @@ TABLES = ("mail_preferences", "mail_quiet_hours")
 def upgrade() -> None:
     """Create the preferences and the log of what happens to them."""
     run = lines.current().execute
-    run(lines.with_users(PREFERENCES))
-    run(lines.with_users(QUIET_HOURS))
+    run(lines.with_places(PREFERENCES))
+    run(lines.with_places(QUIET_HOURS))
     lines.grant(*TABLES)
     audit.create_log(("UNSUBSCRIBED", "MAIL_CANCELLED", "MAIL_RETRIED"), captures=True)
     for table in TABLES:

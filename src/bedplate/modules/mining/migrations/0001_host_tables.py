@@ -148,7 +148,7 @@ def upgrade() -> None:
     for name, text in TABLES.items():
         if lines.is_bound(name):
             continue
-        lines.current().execute(lines.with_users(text))
+        lines.current().execute(lines.with_places(text))
         lines.grant(name)
         if name in OWNED:
             lines.guard(name, "user_id", privileges=("SELECT",))
