@@ -26,8 +26,8 @@ from bedplate.operations import checks
 from bedplate.testing import Clone
 from tests.world import World
 
-# The order in which rows were written; room freed by an earlier test is used again, so a row's place
-# alone says nothing.
+# The order in which rows were written: room that an earlier test freed is used again, so a row's
+# place alone says nothing.
 AS_WRITTEN = " ORDER BY xmin::text::bigint, ctid"
 
 CLIENTS = 16
