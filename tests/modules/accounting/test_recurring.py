@@ -36,7 +36,7 @@ from bedplate.modules.accounting import (
 )
 from bedplate.testing import FrozenClock
 from tests.asking import ask
-from tests.modules.accounting.business import at_once, broken, customer, template
+from tests.modules.accounting.business import AS_WRITTEN, at_once, broken, customer, template
 from tests.world import World
 
 
@@ -103,7 +103,7 @@ def test_a_pause_is_not_billed_unless_asked(world: World, frozen_clock: FrozenCl
     rows = ask(
         world.clone,
         "SELECT action::text FROM accounting.audit_logs WHERE entity_type = 'RecurringInvoice'"
-        " AND action::text NOT LIKE '%%UPDATED' ORDER BY ctid",
+        " AND action::text NOT LIKE '%%UPDATED'" + AS_WRITTEN,
     )
     assert [action.removeprefix("RECURRING_INVOICE_") for (action,) in rows] == [
         "CREATED",
