@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import msgspec
 import psycopg
 from sqlalchemy import BigInteger, Text, Uuid, bindparam, text
 
-from bedplate.kernel import processes
 from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Job, Running
 from bedplate.kernel.module import ModuleManifest
@@ -27,9 +25,7 @@ from bedplate.kernel.settings import load
 from bedplate.operations.work import Worker, WorkOptions
 from bedplate.project import database
 from bedplate.testing import Clone
-
-ROOT = Path(__file__).parents[2]
-WAIT_S = 30.0
+from tests.aside import Crew
 
 # What must never happen is written down by the database itself: a lease given while another on the
 # same row was alive.
@@ -120,53 +116,15 @@ async def work(url: str, lease_ms: int, concurrency: int) -> None:
         await db.close()
 
 
-def main() -> None:
-    url, lease_ms, concurrency = sys.argv[2:]
+def main(url: str, lease_ms: str, concurrency: str) -> None:
     asyncio.run(work(url, int(lease_ms), int(concurrency)))
 
 
-@dataclass
-class Crew:
-    """Workers that are started, and killed, by a test."""
-
-    clone: Clone
-    folder: Path
-    lease_ms: int = 1_000
-    concurrency: int = 4
-    pids: list[int] = field(default_factory=list)
-    started: int = 0
-
-    def start(self) -> int:
-        self.started += 1
-        script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-        script += "from tests.operations.crew import main; main()"
-        pid = processes.start(
-            [
-                *(sys.executable, "-c", script, "--"),
-                *(self.clone.url, str(self.lease_ms), str(self.concurrency)),
-            ],
-            log=self.folder / f"log-{self.started}",
-            guard=self.folder / f"guard-{self.started}",
-        )
-        self.pids.append(pid)
-        return pid
-
-    def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-        self.pids.remove(pid)
-        assert processes.terminate(pid, [(number, WAIT_S)]), self.logs()
-
-    def logs(self) -> str:
-        return "\n".join(path.read_text() for path in sorted(self.folder.glob("log-*")))
-
-
 @contextmanager
-def crew_of(clone: Clone, folder: Path, **options: Any) -> Iterator[Crew]:
+def crew_of(clone: Clone, folder: Path, *, lease_ms: int, concurrency: int = 4) -> Iterator[Crew]:
     """A crew on a database that keeps traces; whoever is left is killed."""
     with psycopg.connect(clone.owner_url, autocommit=True) as owner:
         owner.execute(TRACES)
-    crew = Crew(clone, folder, **options)
-    try:
+    arguments = (clone.url, str(lease_ms), str(concurrency))
+    with closing(Crew(clone, folder, main, arguments)) as crew:
         yield crew
-    finally:
-        for pid in list(crew.pids):
-            crew.kill(pid)

@@ -16,7 +16,8 @@ import pytest
 
 from bedplate.kernel.jobs import JobOptions, enqueue, enqueue_many
 from bedplate.testing import Clone
-from tests.operations.crew import TRACE, Crew, Parcel, crew_of, open_database
+from tests.aside import Crew
+from tests.operations.crew import TRACE, Parcel, crew_of, open_database
 from tests.spares import bedplate_clone, spares
 
 __all__ = ["bedplate_clone", "spares"]

@@ -21,7 +21,8 @@ from bedplate.kernel.jobs import JobOptions, enqueue, enqueue_many
 from bedplate.kernel.query import Query
 from bedplate.testing import Clone
 from tests import proofs
-from tests.operations.crew import TRACE, Crew, Parcel, crew_of, open_database
+from tests.aside import Crew
+from tests.operations.crew import TRACE, Parcel, crew_of, open_database
 from tests.operations.test_work_crashes import left, query, recount
 from tests.spares import bedplate_clone, spares
 

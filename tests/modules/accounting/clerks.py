@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,8 @@ from typing import IO
 import psycopg
 
 from bedplate.kernel import processes
+from tests.aside import run_aside
 
-ROOT = Path(__file__).parents[3]
 KILL = ((signal.SIGKILL, 10.0),)
 LIMIT_S = 300.0
 ISSUE = (
@@ -47,9 +46,8 @@ def settle(url: str, invoice: str, is_kept: bool) -> str | None:
             time.sleep(0.05)
 
 
-def main() -> None:
+def issue(url: str, orders: str, book: str, threads: str) -> None:
     """Read what is to be issued; write a line for each that is."""
-    url, orders, book, threads = sys.argv[2:]
     work: list[tuple[str, bool]] = json.loads(Path(orders).read_text())
     with Path(book).open("a") as written, ThreadPoolExecutor(int(threads)) as pool:
 
@@ -67,9 +65,8 @@ SELECT count(*) FROM accounting.run_recurring(accounting.billing_day(bedplate.cl
 """
 
 
-def bill() -> None:
+def bill(url: str) -> None:
     """Bill two templates at a time until nothing is due."""
-    (url,) = sys.argv[2:]
     with psycopg.connect(url, autocommit=True) as app:
         while app.execute(RUN).fetchall()[0][0]:
             pass
@@ -119,7 +116,7 @@ class Office:
             orders.write_text(json.dumps(work))
         book = place.with_suffix(".book")
         arguments = (self.url, str(orders), str(book), str(self.threads))
-        clerk = Clerk(run_aside("main", place, *arguments), book, orders)
+        clerk = Clerk(run_aside(issue, place, *arguments), book, orders)
         self.clerks.append(clerk)
         return clerk
 
@@ -139,17 +136,6 @@ class Office:
                 return
             assert time.monotonic() < deadline, "the clerks do not get on"
             time.sleep(0.01)
-
-
-def run_aside(function: str, place: Path, *arguments: str) -> int:
-    """Run a function of this module in a process of its own; return its pid."""
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    script += f"from tests.modules.accounting.clerks import {function}; {function}()"
-    return processes.start(
-        [sys.executable, "-c", script, "--", *arguments],
-        log=place.with_suffix(".log"),
-        guard=place.with_suffix(".guard"),
-    )
 
 
 @contextmanager

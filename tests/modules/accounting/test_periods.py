@@ -28,9 +28,10 @@ from bedplate.modules.accounting import (
 )
 from bedplate.testing import Clone, FrozenClock
 from tests import proofs
+from tests.aside import run_aside
 from tests.asking import as_owner, ask
 from tests.modules.accounting.business import broken, customer, template
-from tests.modules.accounting.clerks import KILL, RUN, run_aside
+from tests.modules.accounting.clerks import KILL, RUN, bill
 from tests.world import World
 
 DAY = timedelta(days=1)
@@ -201,7 +202,7 @@ def test_killed_workers_leave_each_month_billed_once(
     print(f"seed {seed}")
     frozen_clock.set(datetime(2024, 6, 15, 12, tzinfo=UTC))
     made = make(world, [{**each, "start_date": date(2024, 1, 1)} for each in ANCHORS * 3])
-    pids = [run_aside("bill", tmp_path / f"clerk-{n}", world.clone.url) for n in range(3)]
+    pids = [run_aside(bill, tmp_path / f"clerk-{n}", world.clone.url) for n in range(3)]
     count = "SELECT count(*) FROM accounting.invoices"
     try:
         for pid in pids:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg
-
-from bedplate.kernel import processes
 from bedplate.kernel.settings import load
 from bedplate.operations.work import Worker, WorkOptions
 from bedplate.project import Project
 from bedplate.testing import Clone
+from tests.aside import Crew
+from tests.asking import ask
 
-ROOT = Path(__file__).parents[3]
-WAIT_S = 30.0
 LEASE_MS = 20_000
 CONCURRENCY = 4
 TIMEOUT_MS = 10_000
@@ -45,43 +41,14 @@ async def work(folder: Path) -> None:
         await worker.run(stopping)
 
 
-def main() -> None:
-    asyncio.run(work(Path(sys.argv[2])))
+def main(folder: str) -> None:
+    asyncio.run(work(Path(folder)))
 
 
-@dataclass
-class Crew:
-    """The workers of one test."""
-
-    clone: Clone
-    folder: Path
-    pids: list[int] = field(default_factory=list)
-    started: int = 0
-
-    def start(self) -> int:
-        self.started += 1
-        script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-        script += "from tests.modules.delivery.crew import main; main()"
-        pid = processes.start(
-            [sys.executable, "-c", script, "--", str(self.folder)],
-            log=self.folder / f"log-{self.started}",
-            guard=self.folder / f"guard-{self.started}",
-        )
-        self.pids.append(pid)
-        return pid
-
-    def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-        self.pids.remove(pid)
-        assert processes.terminate(pid, [(number, WAIT_S)]), self.logs()
-
-    def kill_and_forget(self, pid: int) -> None:
-        """Kill one in the middle, and let the leases it had on mails run out at once."""
-        self.kill(pid)
-        with psycopg.connect(self.clone.url) as connection:
-            connection.execute(RAN_OUT.encode(), [f"%:{pid}:%"])
-
-    def logs(self) -> str:
-        return "\n".join(path.read_text() for path in sorted(self.folder.glob("log-*")))
+def kill_and_forget(crew: Crew, pid: int) -> None:
+    """Kill one in the middle, and let the leases it had on mails run out at once."""
+    crew.kill(pid)
+    ask(crew.clone, RAN_OUT, f"%:{pid}:%")
 
 
 @contextmanager
@@ -97,9 +64,5 @@ def crew_of(clone: Clone, folder: Path, smtp_url: str) -> Iterator[Crew]:
         "retry_first_ms = 50\n"
         "retry_longest_ms = 200\n"
     )
-    crew = Crew(clone, folder)
-    try:
+    with closing(Crew(clone, folder, main, (str(folder),))) as crew:
         yield crew
-    finally:
-        for pid in list(crew.pids):
-            crew.kill(pid)

@@ -21,7 +21,7 @@ from bedplate.operations import checks
 from bedplate.testing import Clone
 from tests import proofs
 from tests.asking import ask
-from tests.modules.delivery.crew import CONCURRENCY, crew_of
+from tests.modules.delivery.crew import CONCURRENCY, crew_of, kill_and_forget
 from tests.modules.delivery.postmen import DROP_AFTERWARDS, PostOffice, a_mail, opened, statuses
 from tests.modules.delivery.test_workers import SWEEP_NOW
 
@@ -144,7 +144,7 @@ async def delivered(
             await asyncio.sleep(chance.uniform(0.3, 1.0))
             ask(clone, SWEEP_NOW)
             if killed < KILLS and done < KEYS - 100:
-                crew.kill_and_forget(chance.choice(crew.pids))
+                kill_and_forget(crew, chance.choice(crew.pids))
                 crew.start()
                 killed += 1
     return killed, time.monotonic() - began

@@ -17,7 +17,7 @@ from bedplate.modules.delivery import Delivered, deliver_due, mail_of, send
 from bedplate.operations.work import Worker, WorkOptions
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
-from tests.modules.delivery.crew import CONCURRENCY, crew_of
+from tests.modules.delivery.crew import CONCURRENCY, crew_of, kill_and_forget
 from tests.modules.delivery.postmen import PostOffice, a_mail, opened, statuses
 
 MAILS = 60
@@ -111,7 +111,7 @@ async def test_whoever_is_killed_each_mail_goes(
         until(lambda: sent() > 5, crew.logs)
         while sent() < MAILS - 20 and killed < 2:
             await asyncio.sleep(chance.uniform(0.02, 0.1))
-            crew.kill_and_forget(crew.pids[0])
+            kill_and_forget(crew, crew.pids[0])
             in_hand += CONCURRENCY
             crew.start()
             killed += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,11 +16,11 @@ from bedplate.kernel.settings import load
 from bedplate.modules.accounting import recall_reminders, remind, run_overdue
 from bedplate.modules.delivery import deliver_due
 from bedplate.testing import Clone
+from tests.aside import run_aside
 from tests.modules.accounting.bridges.billing import Billing
 from tests.modules.accounting.business import customer
 from tests.modules.delivery.postmen import opened
 
-ROOT = Path(__file__).parents[4]
 MODULES = ("auth", "mining", "accounting", "delivery")
 INVOICES = 40
 KILLS = 3
@@ -46,8 +45,8 @@ async def work(url: str, smtp_url: str, gate: str) -> None:
         await deliver_due(db, limit=5)
 
 
-def main() -> None:
-    asyncio.run(work(*sys.argv[2:]))
+def main(url: str, smtp_url: str, gate: str) -> None:
+    asyncio.run(work(url, smtp_url, gate))
 
 
 async def test_every_reminder_goes_once_whatever_is_killed(
@@ -60,9 +59,10 @@ async def test_every_reminder_goes_once_whatever_is_killed(
     billing.post.at_data = lambda _: "451 not now" if chance.random() < 0.1 else None
     billing.post.delay_s = 0.005
     gate = tmp_path / "gate"
-    pids = [start(billing, tmp_path / str(number), gate) for number in range(KILLS)]
+    arguments = (billing.clone.url, billing.post.url, str(gate))
+    pids = [run_aside(main, tmp_path / str(number), *arguments) for number in range(KILLS)]
     try:
-        wait_for(lambda: all("ready" in log.read_text() for log in tmp_path.glob("*/log")))
+        wait_for(lambda: all("ready" in log.read_text() for log in tmp_path.glob("*.log")))
         assert all(processes.alive(pid) for pid in pids)
         gate.touch()
         for pid in pids:
@@ -90,17 +90,6 @@ async def test_every_reminder_goes_once_whatever_is_killed(
     letters = billing.post.ids()
     assert len(letters) == INVOICES
     assert sum(letters.values()) <= INVOICES + KILLS
-
-
-def start(billing: Billing, folder: Path, gate: Path) -> int:
-    folder.mkdir()
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    script += "from tests.modules.accounting.bridges.test_killed import main; main()"
-    return processes.start(
-        [sys.executable, "-c", script, "--", billing.clone.url, billing.post.url, str(gate)],
-        log=folder / "log",
-        guard=folder / "guard",
-    )
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
