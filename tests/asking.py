@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg.pq import ExecStatus
 
 from bedplate.testing import Clone
 
@@ -22,4 +23,7 @@ def as_owner(clone: Clone, statement: str, *values: Any) -> list[tuple[Any, ...]
 def _run(url: str, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         cursor = connection.execute(statement.encode(), values or None)
-        return cursor.fetchall() if cursor.description else []
+        result = cursor.pgresult
+        # Rows may have no columns (SELECT FROM …), so whether there are columns says nothing.
+        has_rows = result is not None and result.status == ExecStatus.TUPLES_OK
+        return cursor.fetchall() if has_rows else []
