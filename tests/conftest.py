@@ -18,6 +18,7 @@ from tests.world import CLIENTS, World
 
 # Before anything asks for a temporary file, and for every program that tests start.
 os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()
+os.environ["XDG_CACHE_HOME"] = memory.cache()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_twin(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and (
-        hasattr(item, "callspec") and item.callspec.params.get("world") == "sync"
+        hasattr(item, "callspec")
+        and "sync" in {item.callspec.params.get(name) for name in ("world", "wide_world")}
     )
 
 

@@ -17,6 +17,12 @@ def folder() -> str:
     return given or (MEMORY if _serves() else tempfile.gettempdir())
 
 
+def cache() -> str:
+    """Return where the test server is kept for the next run: in memory too, until a restart."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    return given or os.path.join(folder(), f"bedplate-cache-{os.geteuid()}")
+
+
 def _serves() -> bool:
     try:
         # Tests start programs that they write.

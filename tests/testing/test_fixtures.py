@@ -17,7 +17,7 @@ from bedplate.kernel.settings import Settings
 from bedplate.kernel.transaction import Transaction
 from bedplate.modules.auth import User, create_user, users
 from bedplate.project import Project
-from bedplate.testing import Clone, FrozenClock, Server, Template
+from bedplate.testing import Clone, FrozenClock, Server, Template, databases
 
 ADA = "ada@example.com"
 
@@ -108,6 +108,32 @@ def test_a_template_is_made_once(
     assert again.name == bedplate_template.name != other.name
     again.close()
     other.close()
+
+
+def test_a_template_in_use_is_kept_and_an_old_one_goes(
+    bedplate_template: Template,
+    bedplate_server: Server,
+    bedplate_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(table: str) -> Template:
+        return Template(bedplate_server, bedplate_settings, f"CREATE TABLE public.{table} (id int)")
+
+    # A name of their own, so that the templates of other tests stay out of it.
+    monkeypatch.setattr(databases, "TEMPLATE", "bedplate_mould")
+    monkeypatch.setattr(databases, "TEMPLATES_MAX", 1)
+    used, left = made("used"), made("left_behind")
+    left.close()
+    newest = made("newest")
+    with connect(bedplate_server.admin_url) as admin:
+        rows = admin.execute("SELECT datname FROM pg_database WHERE datistemplate").fetchall()
+    names = {name for (name,) in rows}
+    assert {used.name, newest.name} <= names
+    assert left.name not in names
+    used.drop(used.clone())
+    for each in (used, newest):
+        each.close()
+        databases._drop_template(bedplate_template._admin, each.name)
 
 
 def test_a_project_with_adopted_tables_has_a_template_of_its_own(

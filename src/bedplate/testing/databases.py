@@ -27,11 +27,13 @@ from bedplate.testing.server import Server
 
 TEMPLATE = "bedplate_template"
 CLONE = "bedplate_clone"
-TEMPLATES_MAX = 10
-"""How many templates a server keeps; the oldest go first, and are made again when asked for."""
+TEMPLATES_MAX = 16
+"""How many templates a server keeps; the oldest that nobody uses goes first."""
 
 # One number for all of a server's templates: building is rare, and never twice at a time.
 BUILDING = 0x62_65_64_70_6C_61_74_65
+# What a Template holds, shared, while it is open: another run on the server keeps its hands off.
+IN_USE = "pg_catalog.hashtextextended(%s, 0)"
 PURPOSE = "tests"
 
 HOST_SCHEMAS = """
@@ -82,6 +84,9 @@ class Template:
         try:
             self._drop_orphans()
             with _building(self._admin):
+                self._admin.execute(
+                    f"SELECT pg_catalog.pg_advisory_lock_shared({IN_USE})", [self.name]
+                )
                 if not _is_complete(self._admin, self.name):
                     self._build(modules, host_sql)
         except BaseException:
@@ -158,7 +163,8 @@ class Template:
             )
         )
         for old in _databases(admin, f"{TEMPLATE}_%")[:-TEMPLATES_MAX]:
-            _drop_template(admin, old)
+            if not _is_in_use(admin, old):
+                _drop_template(admin, old)
 
     def _make_host(self, owner_url: str, host_sql: str) -> None:
         """Make the host's tables, which the app may use as the host's own would be."""
@@ -224,6 +230,15 @@ def _building(admin: Connection) -> Generator[None]:
 def _is_complete(admin: Connection, name: str) -> bool:
     query = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s AND datistemplate"
     return admin.execute(query, [name]).fetchone() is not None
+
+
+def _is_in_use(admin: Connection, name: str) -> bool:
+    # Whoever begins to use one waits for `_building`, so nobody comes between this and the drop.
+    query = (
+        f"SELECT CASE WHEN pg_catalog.pg_try_advisory_lock({IN_USE})"
+        f" THEN NOT pg_catalog.pg_advisory_unlock({IN_USE}) ELSE true END"
+    )
+    return admin.execute(query, [name, name]).fetchone() == (True,)
 
 
 def _databases(admin: Connection, pattern: str) -> list[str]:

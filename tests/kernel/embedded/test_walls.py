@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from bedplate.kernel import embedded, processes
 from bedplate.kernel.embedded import binaries
-from bedplate.kernel.errors import EmbeddedError, FolderNotWritable
+from bedplate.kernel.errors import EmbeddedError, FolderNotWritable, FolderTaken
 from tests.kernel.embedded.elsewhere import (
     NOBODY,
     area,
@@ -72,6 +73,29 @@ def test_roots_server_runs_as_someone_else_on_a_copy_it_cannot_change(project: P
     for program in ("psql", "pg_dump"):
         finished = processes.run([str(programs / program), "--version"], timeout_s=10, user=NOBODY)
         assert "18." in finished.stdout
+
+
+@only_root
+def test_roots_data_lies_in_memory_where_the_project_does(
+    project: Path,
+) -> None:
+    assert binaries.machine_folder(Path("/srv/shop/.bedplate")) == binaries.MACHINE_FOLDER
+    assert binaries.machine_folder(Path("/dev/shm/shop/.bedplate")) == binaries.MEMORY_FOLDER
+    attach(project)
+    assert area(project).parent == binaries.machine_folder(project)
+
+
+@only_root
+def test_a_folder_in_memory_that_another_user_made_is_refused(tmp_path: Path) -> None:
+    assert NOBODY is not None
+    made = tmp_path / "bedplate"
+    made.mkdir()
+    os.chown(made, NOBODY.uid, NOBODY.gid)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    for folder in (made, link):
+        with pytest.raises(FolderTaken, match="Remove it"):
+            binaries.make_machine_folder(folder)
 
 
 def test_a_plain_user_has_all_of_it_below_the_project(open_folder: Path) -> None:

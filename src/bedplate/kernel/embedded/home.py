@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bedplate.kernel import processes
-from bedplate.kernel.embedded.binaries import MACHINE_FOLDER
+from bedplate.kernel.embedded.binaries import machine_folder
 from bedplate.kernel.errors import EmbeddedError, FolderNotWritable, FolderTaken, PortTaken
 
 FOLDER = ".bedplate"
@@ -72,7 +72,7 @@ class Home:
 
     def area(self, record: Record) -> Path:
         """The folder that holds the data and the log: root's lies where its server may go."""
-        return MACHINE_FOLDER / record.id if os.geteuid() == 0 else self.folder
+        return machine_folder(self.folder) / record.id if os.geteuid() == 0 else self.folder
 
     def data(self, record: Record) -> Path:
         """PostgreSQL's data folder."""

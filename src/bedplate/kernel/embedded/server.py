@@ -211,7 +211,7 @@ def _make_area(home: Home, record: Record) -> None:
     area = home.area(record)
     if area == home.folder:
         return
-    binaries.make_machine_folder()
+    binaries.make_machine_folder(area.parent)
     area.mkdir(exist_ok=True)
     # The server only passes through to its data; the log and all else in here stay root's.
     area.chmod(0o711)
