@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from bedplate.kernel import ids
-from bedplate.kernel.database import Database
+from bedplate.kernel.database import Database, Writer, database_of, joined
 from bedplate.kernel.errors import (
     CheckViolation,
     DatabaseError,
@@ -62,6 +62,26 @@ def test_a_failure_takes_everything_back_and_is_raised_as_it_is(world: World) ->
     with pytest.raises(Oops):
         world.run(body(world.db))
     assert world.run(products.count(world.db)) == 0
+
+
+def test_what_belongs_together_joins_the_callers_transaction_or_has_its_own(world: World) -> None:
+    async def both(w: Writer, *names: str) -> None:
+        assert database_of(w) is world.db
+        async with joined(w) as tx:
+            assert w in (tx, world.db)
+            for name in names:
+                await new_product(tx, name)
+
+    async def body(db: Database) -> None:
+        await both(db, "A", "B")
+        async with db.transaction() as outer:
+            await both(outer, "C", "D")
+            assert (await products.count(outer), await products.count(db)) == (4, 2)
+            raise Oops
+
+    with pytest.raises(Oops):
+        world.run(body(world.db))
+    assert world.run(products.count(world.db)) == 2
 
 
 def test_the_connection_of_a_failed_transaction_is_as_good_as_new(world: World) -> None:
