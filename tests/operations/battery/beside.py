@@ -53,6 +53,15 @@ ELSEWHERE = (
     case("comment of a host", "COMMENT ON TABLE host.users IS 'x'", "said"),
     case("grant of a host", "GRANT SELECT ON host.users TO {app}", "additive"),
     case("column grant of a host", "GRANT SELECT (email) ON host.users TO {app}", "additive"),
+    case(
+        "column grant in a savepoint",
+        "SAVEPOINT a; GRANT SELECT (email) ON host.users TO {app}; RELEASE a",
+        "additive",
+    ),
+    case(
+        "column grant undone",
+        "SAVEPOINT a; GRANT SELECT (email) ON host.users TO {app}; ROLLBACK TO a",
+    ),
     case("index of a host", "CREATE INDEX ON host.users (born)", "additive"),
     case("column of a host", "ALTER TABLE host.users ADD more int", "additive"),
     case("table in a host", "CREATE TABLE host.fresh (a int)", "additive"),

@@ -39,7 +39,8 @@ HARMLESS = frozenset(
         *("disable trigger", "disable foreign keys", "row security", "row security off"),
         *("force row security", "new policy", "policy changed", "drop policy", "new rule"),
         *("drop rule", "instead of", "comment of a host", "grant of a host", "index of a host"),
-        *("column grant of a host", "rename index", "index storage"),
+        *("column grant of a host", "column grant in a savepoint"),
+        *("rename index", "index storage"),
         *("column of a host", "table in a host", "table in public", "function in a host"),
         *("new schema", "default privileges", "database setting", "publication"),
     }

@@ -21,7 +21,18 @@ SHAPE = (
     ),
     case("rename table", "ALTER TABLE shop.orders RENAME TO bookings", "shape"),
     case("another schema", "ALTER TABLE shop.orders SET SCHEMA host", "shape"),
+    case(
+        "rename schema", "ALTER SCHEMA host RENAME TO guests", "shape", "additive", superuser=True
+    ),
     case("rename column", "ALTER TABLE shop.items RENAME note TO remark", "shape"),
+    case(
+        "rename in a savepoint",
+        "SAVEPOINT a; SAVEPOINT b; ALTER TABLE shop.items RENAME note TO remark; RELEASE a",
+        "shape",
+    ),
+    case(
+        "rename undone", "SAVEPOINT a; ALTER TABLE shop.items RENAME note TO remark; ROLLBACK TO a"
+    ),
     case(
         "column swap",
         "ALTER TABLE shop.items RENAME other TO o; ALTER TABLE shop.items RENAME"

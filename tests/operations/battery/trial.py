@@ -63,7 +63,7 @@ class Battery:
         known = columns(self.admin)
         sequences = witnesses.before_begin(connection)
         with connection.transaction(force_rollback=True):
-            first = witnesses.read(connection, sequences=sequences)
+            first = witnesses.begin(connection, sequences=sequences)
             connection.execute(
                 case.statements.format(app=self.database.roles[1]).encode()
                 if "{app}" in case.statements
@@ -71,7 +71,7 @@ class Battery:
             )
             if case.meanwhile:
                 self.other.execute(case.meanwhile.encode())
-            second = witnesses.read_again(connection, first)
+            first, second = witnesses.end(connection, first)
             touches = verdict.touches(first, second)
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             connection.execute("SET LOCAL search_path = pg_catalog")

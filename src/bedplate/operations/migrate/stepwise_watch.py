@@ -169,7 +169,7 @@ class StepwiseWatch:
         asked = clock.nanoseconds()
         with self.connection.transaction():
             self.connection.execute(SAFE_PATH)
-            found = witnesses.read(self.connection, sequences={})
+            found = witnesses.read(self.connection)
         self._cost_ns += clock.nanoseconds() - asked
         # The counters are the session's: what stands in them is from statements before.
         return replace(found, rows={})

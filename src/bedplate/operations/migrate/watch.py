@@ -47,7 +47,7 @@ class Watch:
         asked = clock.nanoseconds()
         touches = self.revision.touches
         self._connection = connection
-        self._before = witnesses.read(
+        self._before = witnesses.begin(
             connection, sequences=self._sequences, sizes=(*touches.rewritten, *touches.rows)
         )
         self._caveats = witnesses.caveats(connection)
@@ -85,9 +85,9 @@ class Watch:
                 " transaction: what it wrote before that is kept.",
                 "Compare the database with a backup, and leave the transaction to the runner.",
             )
-        after = witnesses.read_again(self._connection, self._before)
+        before, after = witnesses.end(self._connection, self._before)
         timeline.note(UNSEEN, after.locks)
-        touches = verdict.touches(self._before, after)
+        touches = verdict.touches(before, after)
         self._refuse(touches)
         self._cost_ns += clock.nanoseconds() - asked + timeline.cost_ns
         receipt = self._receipt(touches, timeline)

@@ -5,8 +5,9 @@ and no lock on a user's table is taken. Left out is what maintenance changes by 
 reltuples, relfrozenxid), so that an autovacuum is never taken for a migration.
 
 Parts of a relation come as one text per relation and kind: items between RS, fields between FS,
-key and name first. A database of ten thousand tables is compared by comparing those texts, and
-only what differs is taken apart.
+key and name first. What costs in a database of ten thousand tables is to read all of those texts
+before a revision that will touch none: they are read after it, as they were and as they are, of
+what it touched.
 """
 
 from __future__ import annotations
@@ -56,6 +57,21 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'c') AND c.relnamespace IN {_SCHEMAS}
 """
 
+OLDEST = """
+SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid::text
+"""
+"""Whatever is committed from here on was written by this transaction or a later one."""
+
+# Rows that maintenance changes in place keep their xmin, and change nothing of what is read.
+SINCE = """
+    AND least(pg_catalog.age(c.xmin), pg_catalog.age(n.xmin)) <= pg_catalog.age(%s::pg_catalog.xid)
+"""
+"""RELATIONS but for what has been as it is since OLDEST."""
+
+PRESENT = f"""
+SELECT c.oid::bigint FROM pg_catalog.pg_class c
+WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'c') AND c.relnamespace IN {_SCHEMAS}
+"""
 
 _WHICH = "/* which relations */"
 
@@ -85,6 +101,13 @@ _PARTS = " UNION ALL ".join(
             " a.attfdwoptions), 0)",
             "pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
             " WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I', 't')",
+        ),
+        # A grant on a column is the one change of a part that locks nothing.
+        _part(
+            "grants",
+            "a.attrelid",
+            "a.attnum | a.attname | a.attacl",
+            "pg_catalog.pg_attribute a WHERE a.attacl IS NOT NULL AND NOT a.attisdropped",
         ),
         _part(
             "default",
@@ -177,18 +200,28 @@ _PARTS = " UNION ALL ".join(
 PARTS = _PARTS.replace(_WHICH, f">= {FIRST_OID}")
 """Of every relation."""
 
-PARTS_OF = _PARTS.replace(_WHICH, "= ANY (%s::oid[])")
-"""Of some; the parameter once for each of PART_KINDS."""
+OPENED = (0, "opened", None)
+"""The first row of PARTS_OF: where it is missing, somebody has read from the cursor before."""
 
-PART_KINDS = _PARTS.count(_WHICH)
+CHOSEN = "bedplate.witnessed"
+"""The setting that says which relations PARTS_OF is of: an array of oids, as text."""
 
-# A grant on a column is the one change of a part that locks nothing.
-COLUMN_GRANTS = f"""
-SELECT a.attrelid::bigint, 'grants', pg_catalog.string_agg(
-    concat(a.attnum, '{FS}', a.attname, '{FS}', a.attacl), '{RS}' ORDER BY a.attnum)
-FROM pg_catalog.pg_attribute a
-WHERE a.attacl IS NOT NULL AND a.attrelid >= {FIRST_OID} AND NOT a.attisdropped
-GROUP BY a.attrelid
+_CHOSEN = f"= ANY (pg_catalog.current_setting('{CHOSEN}', true)::pg_catalog.oid[])"
+PARTS_OF = f"SELECT 0::bigint, 'opened', NULL UNION ALL {_PARTS.replace(_WHICH, _CHOSEN)}"
+"""Of those in CHOSEN as it stands when the first row is fetched."""
+
+CURSOR = "bedplate_before"
+"""Where PARTS_OF waits, as things were when it was opened."""
+
+CURSOR_OPENED = f"""
+SELECT c.creation_time::text FROM pg_catalog.pg_cursors c
+WHERE c.name = '{CURSOR}' AND NOT c.is_holdable
+"""
+
+# What this transaction wrote has its id or that of a savepoint in it, which are later ones.
+GRANTED = f"""
+SELECT DISTINCT a.attrelid::bigint FROM pg_catalog.pg_attribute a
+WHERE pg_catalog.age(a.xmin) <= 0 AND a.attrelid >= {FIRST_OID}
 """
 
 INDEXED = """
@@ -319,12 +352,13 @@ WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_catalog.pg_backend_pi
     AND (l.relation >= {FIRST_OID} OR l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
 """
 
+# CASE, as the privilege would else be asked of every relation, and each of them be loaded for it.
 SEQUENCES = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'S' AND n.nspname !~ '^pg_'
     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-    AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+    AND CASE c.relkind WHEN 'S' THEN pg_catalog.has_table_privilege(c.oid, 'SELECT') END
 ORDER BY c.oid LIMIT %s
 """
 

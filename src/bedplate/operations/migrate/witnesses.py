@@ -7,19 +7,18 @@ relation, the locks it holds, what the catalog says of every object, sequences a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
 from bedplate.catalog import Connection
+from bedplate.kernel.errors import MigrationFailed
 from bedplate.operations.migrate import witness_queries as queries
 
 SEQUENCES_MAX = 1_000
 """How many sequences' values are read; of the others only the lock tells that they moved."""
-
-Parts = dict[tuple[int, str], str]
 
 SETTLE = "SET CONSTRAINTS ALL IMMEDIATE"
 SAFE_PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)"
@@ -66,21 +65,24 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the witnesses said at one moment, or say again of what may have changed since.
+    """What the witnesses said at one moment.
 
-    `parts` are texts by relation and kind, `things` by kind, schema and name. `locks` are the
-    modes held by relation; `sizes` are those of the relations asked for, and `homes` the tables
-    that an index is held of.
+    `parts` are texts by relation and kind (of what may have changed, around a revision), `things`
+    by kind, schema and name. `locks` are the modes held by relation; `sizes` are those of the
+    relations asked for, and `homes` the tables that an index is held of. `opened` is when the
+    cursor was that keeps the parts, `oldest` the first transaction that may commit since.
     """
 
     relations: Mapping[int, Relation]
-    parts: Mapping[tuple[int, str], str]
     things: Mapping[tuple[str, str, str], Thing]
     rows: Mapping[int, int]
-    locks: Mapping[int, frozenset[str]]
-    sequences: Mapping[int, tuple[Any, ...]]
+    locks: Mapping[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+    parts: Mapping[tuple[int, str], str] = field(default_factory=dict[tuple[int, str], str])
+    sequences: Mapping[int, tuple[Any, ...]] = field(default_factory=dict[int, tuple[Any, ...]])
     sizes: Mapping[int, Size] = field(default_factory=dict[int, Size])
     homes: frozenset[int] = frozenset()
+    opened: str = ""
+    oldest: str = ""
 
     def lineage(self, relation: Relation) -> tuple[str, ...]:
         """Return its name, and those of its partitioned parents or of a sequence's table."""
@@ -131,29 +133,44 @@ def caveats(connection: Connection) -> tuple[str, ...]:
     return tuple(found)
 
 
-def read(
+def read(connection: Connection) -> Reading:
+    """Read the whole of the witnesses, for statements that commit one by one."""
+    found = _read(connection)
+    return replace(found, parts=_parts(connection.execute(queries.PARTS.encode(), prepare=True)))
+
+
+def begin(
     connection: Connection, *, sequences: Mapping[int, tuple[Any, ...]], sizes: Iterable[str] = ()
 ) -> Reading:
-    """Read the witnesses before a revision; the sizes too of the relations named in `sizes`."""
-    found = _read(connection, {}, sequences)
+    """Read the witnesses before a revision; the sizes too of the relations named in `sizes`.
+
+    The parts are not read but kept: a cursor goes on to see the catalog as it was when it was
+    opened, and what it costs is paid at the end, for those few relations that were touched.
+    """
+    found = replace(_read(connection), sequences=sequences)
+    connection.execute(f"SET LOCAL {queries.CHOSEN} = '{{}}'".encode())
+    connection.execute(f"DECLARE {queries.CURSOR} NO SCROLL CURSOR FOR {queries.PARTS_OF}".encode())
     named = set(sizes)
     wanted = [
         each.oid
         for each in found.relations.values()
         if named and not named.isdisjoint(found.lineage(each))
     ]
-    return _sized(connection, found, wanted)
+    return _sized(connection, replace(found, opened=_opened(connection)), wanted)
 
 
-def read_again(connection: Connection, before: Reading) -> Reading:
-    """Read them after it, once every deferred trigger and constraint has run.
+def end(connection: Connection, before: Reading) -> tuple[Reading, Reading]:
+    """Read them after it; return what they said before, with the parts, and what they say now.
 
-    What was put off to the COMMIT would else write when nobody looks any more.
+    Every deferred trigger and constraint runs first: what was put off to the COMMIT would else
+    write when nobody looks any more. Raises MigrationFailed where the revision has touched what
+    the witnesses left in its transaction.
     """
     connection.execute(SETTLE)
     connection.execute(SAFE_PATH)
     held = locks(connection)
-    found = _read(connection, held, {}, before)
+    found = replace(_read(connection, before), locks=held, homes=_homes(connection, held))
+    before, found = _parts_of_both(connection, before, found)
     known = [oid for oid in before.sequences if oid in found.relations]
     found = replace(found, sequences=sequences(connection, known))
     moved = [
@@ -169,7 +186,7 @@ def read_again(connection: Connection, before: Reading) -> Reading:
         if kind == "child" and oid in before.relations and before.parts.get((oid, kind)) != text
         for child in text.split(queries.RS)
     ]
-    return _sized(connection, found, [*moved, *grown])
+    return before, _sized(connection, found, [*moved, *grown])
 
 
 def locks(connection: Connection) -> dict[int, frozenset[str]]:
@@ -201,17 +218,14 @@ def sequences(
     return {oid: (value, called) for oid, value, called in rows}
 
 
-def _read(
-    connection: Connection,
-    held: Mapping[int, frozenset[str]],
-    values: Mapping[int, tuple[Any, ...]],
-    before: Reading | None = None,
-) -> Reading:
+def _read(connection: Connection, before: Reading | None = None) -> Reading:
+    """Read all but the parts and the locks."""
+
     def rows(query: str) -> list[Any]:
         # Prepared, so that the second reading is not planned again.
         return connection.execute(query.encode(), prepare=True).fetchall()
 
-    relations = {row[0]: Relation._make(row) for row in rows(queries.RELATIONS)}
+    ((oldest,),) = rows(queries.OLDEST)
     things = {
         (kind, schema, name): Thing(digest, grants, comment, extension)
         for query in (queries.FUNCTIONS, queries.TYPES, queries.SCHEMAS)
@@ -221,22 +235,72 @@ def _read(
         things[kind, "", name if name != str(oid) else f"{kind} {oid}"] = Thing(
             digest, None, None, None
         )
-    homes: frozenset[int] = frozenset()
-    if before is None or not held.keys().isdisjoint(queries.DEFINING):
-        parts = _by_relation(rows(queries.PARTS))
-    else:
-        homes = _homes(connection, held)
-        parts = _parts_again(connection, before, [*held, *homes])
-    parts |= _by_relation(rows(queries.COLUMN_GRANTS))
     return Reading(
-        relations=relations,
-        parts=parts,
-        homes=homes,
+        relations=_relations(connection, before),
         things=things,
         rows=dict(rows(queries.COUNTS)),
-        locks=held,
-        sequences=values,
+        oldest=oldest,
     )
+
+
+def _relations(connection: Connection, before: Reading | None) -> dict[int, Relation]:
+    """Read them; the second time only those that somebody has written since."""
+    query, given = queries.RELATIONS, []
+    if before is not None:
+        query, given = query + queries.SINCE, [before.oldest]
+    rows = connection.execute(query.encode(), given).fetchall()
+    found = {row[0]: Relation._make(row) for row in rows}
+    if before is None:
+        return found
+    present = {oid for (oid,) in connection.execute(queries.PRESENT.encode())}
+    return {oid: each for oid, each in {**before.relations, **found}.items() if oid in present}
+
+
+def _parts_of_both(
+    connection: Connection, before: Reading, after: Reading
+) -> tuple[Reading, Reading]:
+    """Read the parts, then and now, of what may have changed.
+
+    That is what is locked, and what can be granted without a lock; what is neither was changed by
+    nobody here. A lock on the catalog itself leaves nothing certain: it is of everything then.
+    """
+    if after.locks.keys().isdisjoint(queries.DEFINING):
+        changed = (
+            oid
+            for oid, relation in before.relations.items()
+            if after.relations.get(oid) != relation
+        )
+        granted = (oid for (oid,) in connection.execute(queries.GRANTED.encode()))
+        chosen = {*after.locks, *after.homes, *changed, *granted}
+    else:
+        chosen = {*before.relations, *after.relations}
+    connection.execute(
+        "SELECT pg_catalog.set_config(%s, %s, true)",
+        [queries.CHOSEN, f"{{{','.join(map(str, chosen))}}}"],
+    )
+    then = _kept(connection, before.opened)
+    now = connection.execute(queries.PARTS_OF.encode()).fetchall()
+    return replace(before, parts=_parts(then)), replace(after, parts=_parts(now))
+
+
+def _kept(connection: Connection, opened: str) -> list[Any]:
+    """Fetch the parts as they were; raise MigrationFailed where the cursor is not as we left it."""
+    if opened and _opened(connection) == opened:
+        rows = connection.execute(f"FETCH ALL FROM {queries.CURSOR}".encode()).fetchall()
+        if rows[:1] == [queries.OPENED]:
+            connection.execute(f"CLOSE {queries.CURSOR}".encode())
+            return rows
+    raise MigrationFailed(
+        f"The revision closed or read the cursor {queries.CURSOR}, which keeps what its tables were"
+        " before.",
+        "Nothing of it was kept. Leave out CLOSE ALL and DISCARD, and name cursors otherwise.",
+    )
+
+
+def _opened(connection: Connection) -> str:
+    """Return when the cursor was opened: another of its name would be a later one."""
+    row = connection.execute(queries.CURSOR_OPENED.encode()).fetchone()
+    return row[0] if row is not None else ""
 
 
 def _homes(connection: Connection, held: Mapping[int, frozenset[str]]) -> frozenset[int]:
@@ -244,20 +308,8 @@ def _homes(connection: Connection, held: Mapping[int, frozenset[str]]) -> frozen
     return frozenset(oid for (oid,) in connection.execute(queries.INDEXED, [[*held]]))
 
 
-def _parts_again(connection: Connection, before: Reading, oids: Collection[int]) -> Parts:
-    """Read the parts of what is locked; what is not was changed by nobody here."""
-    again = set(oids)
-    parts = {
-        (oid, kind): text
-        for (oid, kind), text in before.parts.items()
-        if oid not in again and kind != "grants"
-    }
-    given = [list(again)] * queries.PART_KINDS
-    return parts | _by_relation(connection.execute(queries.PARTS_OF.encode(), given).fetchall())
-
-
-def _by_relation(rows: Iterable[tuple[int, str, str]]) -> Parts:
-    return {(oid, kind): text for oid, kind, text in rows}
+def _parts(rows: Iterable[tuple[int, str, str]]) -> dict[tuple[int, str], str]:
+    return {(oid, kind): text for oid, kind, text in rows if oid}
 
 
 def _sized(connection: Connection, found: Reading, oids: list[int]) -> Reading:
