@@ -24,6 +24,7 @@ from bedplate.modules.accounting import (
     billing_settings,
     create_template,
     customer_pricing_config,
+    delete_draft,
     edit_template,
     end_template,
     invoices,
@@ -35,8 +36,15 @@ from bedplate.modules.accounting import (
     set_price,
 )
 from bedplate.testing import FrozenClock
-from tests.asking import ask
-from tests.modules.accounting.business import AS_WRITTEN, at_once, broken, customer, template
+from tests.asking import as_owner, ask
+from tests.modules.accounting.business import (
+    AS_WRITTEN,
+    Customer,
+    at_once,
+    broken,
+    customer,
+    template,
+)
 from tests.world import World
 
 
@@ -257,6 +265,66 @@ def test_customers_without_miners_are_passed_over(world: World, frozen_clock: Fr
         assert (await run_recurring(db)).no_miners == 0
 
     world.run(body(world.db))
+    said = "SELECT description FROM accounting.audit_logs WHERE action::text LIKE 'RECUR%%UPDATED'"
+    assert ask(world.clone, said + AS_WRITTEN) == [
+        ("No miners to bill on 2026-01-01",),
+        ("No miners to bill on 2026-02-01",),
+    ]
+    assert broken(world) == {}
+
+
+# Forward would leave months out without a word, back would have them asked for again.
+@pytest.mark.parametrize("moved_to", ["2026-04-01", "2026-02-15", "2025-12-01", None])
+def test_what_is_billed_is_written_by_the_run_alone(
+    world: World, frozen_clock: FrozenClock, moved_to: str | None
+) -> None:
+    frozen_clock.set(datetime(2026, 2, 2, tzinfo=UTC))
+
+    async def body(db: Database) -> Customer:
+        who = await customer(db)
+        await create_template(db, template(who, start_date=date(2026, 1, 1)))
+        await run_recurring(db)
+        return who
+
+    who = world.run(body(world.db))
+    move = "UPDATE accounting.recurring_invoices SET last_generated_date = %s"
+    begin = (
+        "INSERT INTO accounting.recurring_invoices"
+        " (id, user_id, day_of_month, start_date, last_generated_date, created_by)"
+        " VALUES (gen_random_uuid(), %s, 1, '2026-01-01', '2026-02-01', %s)"
+    )
+    assert at_once(world.clone, move, [(moved_to,)]) == ["billed"]
+    assert at_once(world.clone, begin, [(who.id, who.by)]) == ["billed"]
+    never = begin.replace("'2026-01-01', '2026-02-01'", "'-infinity', NULL")
+    assert at_once(world.clone, never, [(who.id, who.by)]) == ["ck_recurring_invoices_start_date"]
+    assert broken(world) == {}
+
+
+def test_a_month_that_was_left_out_is_found(world: World, frozen_clock: FrozenClock) -> None:
+    frozen_clock.set(datetime(2026, 2, 2, tzinfo=UTC))
+
+    async def body(db: Database) -> RecurringInvoice:
+        who = await customer(db)
+        made = await create_template(db, template(who, start_date=date(2026, 1, 1)))
+        # A draft that somebody deletes is no month left out: the log says who and when.
+        drafts = await run_recurring(db, issue=False)
+        await delete_draft(db, drafts.made[1])
+        return made
+
+    async def later(db: Database) -> None:
+        frozen_clock.set(datetime(2026, 6, 2, tzinfo=UTC))
+        await run_recurring(db)
+
+    made = world.run(body(world.db))
+    assert broken(world) == {}
+    move = "UPDATE accounting.recurring_invoices SET last_generated_date = '2026-04-01'"
+    as_owner(world.clone, move)
+    world.run(later(world.db))
+    found = broken(world)
+    assert found.keys() == {"accounting.E008"}
+    assert {row["recurring_invoice_id"] for row in found["accounting.E008"]} == {str(made.id)}
+    months = sorted(row["month"] for row in found["accounting.E008"])
+    assert months == ["2026-03-01", "2026-04-01"]
 
 
 def test_a_new_price_ends_the_one_before(world: World) -> None:

@@ -103,4 +103,43 @@ CHECKS = (
         """,
         next_step=RESTORE,
     ),
+    # A month is accounted for by its invoice, a pause, a draft that was deleted, or the run's word
+    # that there was nothing to bill. The first may have begun after its billing day. Entries are
+    # compared as text: one that somebody wrote by hand may say anything.
+    Check(
+        id="accounting.E008",
+        title="no month that a template says is billed was left out",
+        query="""
+            SELECT r.id AS recurring_invoice_id, m.month::date AS month, r.last_generated_date
+            FROM accounting.recurring_invoices r
+            CROSS JOIN LATERAL (
+                SELECT date_trunc('month', r.start_date::timestamp) AS first,
+                       date_trunc('month', r.last_generated_date::timestamp) AS last) AS w
+            CROSS JOIN LATERAL generate_series(
+                greatest(w.first, least(w.first + interval '1 month', w.last)),
+                least(w.last, w.first + interval '100 years'), interval '1 month') AS m (month)
+            WHERE r.last_generated_date IS NOT NULL
+              AND NOT EXISTS (
+                    SELECT FROM accounting.invoices i
+                    WHERE i.recurring_invoice_id = r.id
+                      AND date_trunc('month', i.billing_date::timestamp) = m.month)
+              AND NOT EXISTS (
+                    SELECT FROM accounting.template_pauses p
+                    WHERE p.recurring_invoice_id = r.id AND NOT p.billed
+                      AND p.paused_on < m.month + interval '1 month'
+                      AND coalesce(p.resumed_on, 'infinity') >= m.month)
+              AND NOT EXISTS (
+                    SELECT FROM accounting.audit_logs a
+                    WHERE a.entity_id = r.id::text AND a.entity_type = 'RecurringInvoice'
+                      AND left(a.changes -> 'after' ->> 'last_generated_date', 7)
+                          = to_char(m.month, 'YYYY-MM'))
+              AND NOT EXISTS (
+                    SELECT FROM accounting.audit_logs a
+                    WHERE a.action = 'INVOICE_CANCELLED' AND a.entity_type = 'Invoice'
+                      AND a.changes -> 'before' ->> 'recurring_invoice_id' = r.id::text
+                      AND left(a.changes -> 'before' ->> 'billing_date', 7)
+                          = to_char(m.month, 'YYYY-MM'))
+        """,
+        next_step="Bill the month by a draft of your own; see who moved last_generated_date.",
+    ),
 )

@@ -42,6 +42,7 @@ _RULES: Mapping[str, tuple[type[AccountingRefused], str]] = {
     "payer": (OtherPayer, "The payment came from another customer."),
     "over_refund": (RefundRefused, "More would be given back than was paid."),
     "overlap": (PriceOverlap, "Two prices of one customer would overlap."),
+    "billed": (TemplateOver, "What a template has billed is written by the run alone."),
     "future": (TransitionRefused, "No day is billed before it comes."),
     "ck_invoices_refunded_amount": (InvoiceFrozen, "Money of it was given back already."),
     "ck_invoices_status": (TransitionRefused, "The status does not fit what is paid."),

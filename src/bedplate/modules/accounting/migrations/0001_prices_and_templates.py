@@ -123,6 +123,7 @@ CREATE TABLE accounting.recurring_invoices (
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_recurring_invoices PRIMARY KEY (id),
     CONSTRAINT ck_recurring_invoices_day_of_month CHECK (day_of_month BETWEEN 1 AND 28),
+    CONSTRAINT ck_recurring_invoices_start_date CHECK (start_date >= '0001-01-01'),
     CONSTRAINT ck_recurring_invoices_end_date CHECK (end_date >= start_date),
     CONSTRAINT ck_recurring_invoices_unit_price CHECK (unit_price BETWEEN 0.01 AND 99999999.99),
     CONSTRAINT ck_recurring_invoices_due_days CHECK (due_days BETWEEN 0 AND 365),
@@ -205,6 +206,8 @@ BEGIN
     RAISE EXCEPTION '%', p_message
         USING ERRCODE = '23514', SCHEMA = 'accounting', TABLE = p_table, CONSTRAINT = p_rule;
 END $$;
+COMMENT ON FUNCTION accounting.refuse(text, text, text) IS
+    'Refuse a change of a table by the name of the rule that it breaks.';
 """
 
 GUARDS = """
@@ -233,13 +236,26 @@ BEGIN
     NEW.updated_at := bedplate.now();
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION accounting.guard_price() IS
+    'Keep a price as it was given, and two of a customer from holding on one day.';
 CREATE TRIGGER tr_customer_pricing_config_guard
     BEFORE INSERT OR UPDATE ON accounting.customer_pricing_config
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_price();
 
+-- No definer's: the run is told from everybody else by whose rights it has, which are the owner's.
 CREATE FUNCTION accounting.guard_template() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- There is no OLD of a row that is new: its columns are NULL.
+    IF NEW.last_generated_date IS DISTINCT FROM OLD.last_generated_date AND NOT pg_has_role(
+        (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'MEMBER')
+    THEN
+        PERFORM accounting.refuse('recurring_invoices', 'billed',
+            'What a template has billed is written by the run alone.');
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        RETURN NEW;
+    END IF;
     IF OLD.deleted_at IS NOT NULL THEN
         PERFORM accounting.refuse('recurring_invoices', 'final', 'A template that ended stays so.');
     END IF;
@@ -254,7 +270,10 @@ BEGIN
     NEW.updated_at := bedplate.now();
     RETURN NEW;
 END $$;
-CREATE TRIGGER tr_recurring_invoices_guard BEFORE UPDATE ON accounting.recurring_invoices
+COMMENT ON FUNCTION accounting.guard_template() IS
+    'Keep whose a template is, its end, and what it has billed: only the run moves that on.';
+CREATE TRIGGER tr_recurring_invoices_guard
+    BEFORE INSERT OR UPDATE ON accounting.recurring_invoices
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_template();
 
 CREATE FUNCTION accounting.note_pause() RETURNS trigger
@@ -274,6 +293,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+COMMENT ON FUNCTION accounting.note_pause() IS
+    'Begin or end the pause of a template with its is_active.';
 CREATE TRIGGER tr_recurring_invoices_pause
     AFTER INSERT OR UPDATE OF is_active ON accounting.recurring_invoices
     FOR EACH ROW EXECUTE FUNCTION accounting.note_pause();

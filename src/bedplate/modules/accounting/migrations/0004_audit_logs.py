@@ -40,7 +40,8 @@ ACTIONS = (
 )
 
 # What of a row may change at all: an entry holds those columns that did, before and after. A
-# template's last_generated_date is missing on purpose: the invoice that was made has an entry.
+# template's last_generated_date is missing on purpose: the invoice that was made has an entry, and
+# the run notes by itself the days that it passes over.
 MAY_CHANGE = {
     "invoices": (
         "user_id",
@@ -80,6 +81,8 @@ BEGIN
     FROM {rows};
     RETURN NULL;
 END $$;
+COMMENT ON FUNCTION accounting.log_{table}_{event}() IS
+    'Note every {event} of {table} in the audit log.';
 CREATE TRIGGER tr_{table}_log_{event} AFTER {event} ON accounting.{table}
     REFERENCING {referencing} FOR EACH STATEMENT
     EXECUTE FUNCTION accounting.log_{table}_{event}();

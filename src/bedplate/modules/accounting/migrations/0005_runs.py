@@ -68,6 +68,8 @@ CREATE FUNCTION accounting.billing_dates(
                 AND d.day >= p.paused_on AND d.day < coalesce(p.resumed_on, 'infinity'))
         ORDER BY d.day;
     END;
+COMMENT ON FUNCTION accounting.billing_dates(accounting.recurring_invoices, date) IS
+    'The days through one that a template has yet to bill, in order.';
 
 CREATE FUNCTION accounting.run_recurring(
     p_through date, p_limit int, p_issue boolean, p_after uuid DEFAULT NULL
@@ -125,6 +127,14 @@ BEGIN
         FROM (SELECT (t.r).id, max(t.day) AS day FROM told t
               WHERE t.outcome IN ('MADE', 'NO_MINERS') GROUP BY (t.r).id) l
         WHERE r.id = l.id
+    ), passed AS (
+        -- No invoice tells of these days, so that the log has to.
+        INSERT INTO accounting.audit_logs (action, entity_type, entity_id, changes, description)
+        SELECT 'RECURRING_INVOICE_UPDATED', 'RecurringInvoice', (t.r).id::text,
+               jsonb_build_object('after', jsonb_build_object('last_generated_date', t.day)),
+               'No miners to bill on ' || t.day
+        FROM told t WHERE t.outcome = 'NO_MINERS'
+        ORDER BY t.day, (t.r).id
     )
     SELECT array_agg(ROW((t.r).id, t.day, t.outcome, m.id)::accounting.billed
                      ORDER BY t.day, (t.r).id),
@@ -285,7 +295,8 @@ def upgrade() -> None:
     counted = IN_SERVICE if binding is None or binding.column("status") else ""
     run(
         "CREATE TYPE accounting.billed AS"
-        " (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid)"
+        " (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid);"
+        "COMMENT ON TYPE accounting.billed IS 'What the recurring run did with one day.'"
     )
     for text in (ISSUE, RECURRING.replace("{in_service}", counted), RESUME, OVERDUE, PRICE, PAY):
         run(lines.with_places(text))

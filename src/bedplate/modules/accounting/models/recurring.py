@@ -65,6 +65,8 @@ class RecurringInvoice(Identified, Attributed, Timestamped, Model):
 
     __table_args__: Any = (
         CheckConstraint("day_of_month BETWEEN 1 AND 28", name="day_of_month"),
+        # From -infinity on, months could be counted for ever.
+        CheckConstraint("start_date >= '0001-01-01'", name="start_date"),
         CheckConstraint("end_date >= start_date", name="end_date"),
         CheckConstraint(f"unit_price BETWEEN 0.01 AND {PRICE_MAX}", name="unit_price"),
         CheckConstraint("due_days BETWEEN 0 AND 365", name="due_days"),
