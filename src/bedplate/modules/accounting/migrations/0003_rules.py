@@ -32,11 +32,15 @@ CREATE FUNCTION accounting.may_become(
         WHEN 'OVERDUE' THEN p_new IN ('ISSUED', 'PAID', 'CANCELLED')
         WHEN 'PAID' THEN p_new IN ('ISSUED', 'OVERDUE', 'REFUNDED')
         ELSE false END;
+COMMENT ON FUNCTION accounting.may_become(accounting.invoice_status, accounting.invoice_status) IS
+    'Whether an invoice may go from one status to another.';
 
 CREATE FUNCTION accounting.number_of(p_day date, p_serial bigint) RETURNS text
     LANGUAGE sql STABLE
     RETURN to_char(p_day, 'YYYYMMDD')
         || lpad(p_serial::text, greatest(2, length(p_serial::text)), '0');
+COMMENT ON FUNCTION accounting.number_of(date, bigint) IS
+    'An invoice''s number: its day, and the serial in two digits or more.';
 
 CREATE FUNCTION accounting.require_given(p_number text, p_day date) RETURNS void
     LANGUAGE plpgsql AS $$
@@ -54,6 +58,8 @@ BEGIN
         PERFORM accounting.refuse('invoices', 'number', 'Numbers are given by the database.');
     END IF;
 END $$;
+COMMENT ON FUNCTION accounting.require_given(text, date) IS
+    'Refuse a number that the counter of its day did not give.';
 
 CREATE FUNCTION accounting.guard_invoice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -137,6 +143,8 @@ BEGIN
     NEW.updated_at := bedplate.now();
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION accounting.guard_invoice() IS
+    'Keep an invoice to its transitions, number it at its issue, and fix what it bills.';
 CREATE TRIGGER tr_invoices_guard BEFORE INSERT OR UPDATE OR DELETE ON accounting.invoices
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_invoice();
 """
@@ -185,6 +193,8 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION accounting.allocate() IS
+    'Refuse a payment of more than the invoice asks for or the customer paid.';
 CREATE TRIGGER tr_invoice_payments_allocate
     BEFORE INSERT OR DELETE ON accounting.invoice_payments
     FOR EACH ROW EXECUTE FUNCTION accounting.allocate();
@@ -221,6 +231,8 @@ BEGIN
     WHERE i.id = v_invoice_id AND i.status <> 'DRAFT' AND i.paid_amount <> v_paid;
     RETURN NULL;
 END $$;
+COMMENT ON FUNCTION accounting.settle_payment() IS
+    'Bring an invoice''s paid amount and status in step with its payments.';
 CREATE TRIGGER tr_invoice_payments_settle AFTER INSERT OR DELETE ON accounting.invoice_payments
     FOR EACH ROW EXECUTE FUNCTION accounting.settle_payment();
 
@@ -241,6 +253,8 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION accounting.refund() IS
+    'Refuse to give back more than was paid, and on an invoice that is not PAID.';
 CREATE TRIGGER tr_invoice_refunds_refund BEFORE INSERT ON accounting.invoice_refunds
     FOR EACH ROW EXECUTE FUNCTION accounting.refund();
 
@@ -258,6 +272,8 @@ BEGIN
     WHERE i.id = NEW.invoice_id AND i.refunded_amount <> v_refunded;
     RETURN NULL;
 END $$;
+COMMENT ON FUNCTION accounting.settle_refund() IS
+    'Bring an invoice''s refunded amount and status in step with its refunds.';
 CREATE TRIGGER tr_invoice_refunds_settle AFTER INSERT ON accounting.invoice_refunds
     FOR EACH ROW EXECUTE FUNCTION accounting.settle_refund();
 """
@@ -277,6 +293,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION accounting.guard_notification() IS 'Keep a message to its transitions.';
 CREATE TRIGGER tr_invoice_notifications_guard BEFORE UPDATE ON accounting.invoice_notifications
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_notification();
 
@@ -291,6 +308,8 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION accounting.guard_document() IS
+    'Keep a document''s content, and its page once it is made.';
 CREATE TRIGGER tr_invoice_documents_guard BEFORE UPDATE ON accounting.invoice_documents
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_document();
 
@@ -335,6 +354,8 @@ BEGIN
     FROM placed p GROUP BY p.batch;
     RETURN NULL;
 END $$;
+COMMENT ON FUNCTION accounting.fix_document() IS
+    'Fix what the documents of issued invoices say, and ask for their pages.';
 CREATE TRIGGER tr_invoices_document AFTER UPDATE ON accounting.invoices
     REFERENCING OLD TABLE AS was NEW TABLE AS became FOR EACH STATEMENT
     EXECUTE FUNCTION accounting.fix_document();

@@ -10,7 +10,8 @@ down_revision = "0005_runs"
 MESSAGE = """
 CREATE TYPE accounting.message AS (
     invoice_id uuid, notification_type accounting.notification_type, stage int
-)
+);
+COMMENT ON TYPE accounting.message IS 'One message about an invoice.';
 """
 
 WRITTEN = """TABLE (

@@ -104,6 +104,8 @@ BEGIN
     RETURN NEW;
 END $$;
 REVOKE ALL ON FUNCTION delivery.keep_mail() FROM PUBLIC;
+COMMENT ON FUNCTION delivery.keep_mail() IS
+    'Keep what a mail says, its status to its transitions, and both in step with its work.';
 CREATE TRIGGER tr_outgoing_mails_keep BEFORE INSERT OR UPDATE ON delivery.outgoing_mails
     FOR EACH ROW EXECUTE FUNCTION delivery.keep_mail();
 """
