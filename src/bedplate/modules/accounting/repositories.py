@@ -36,6 +36,9 @@ PRICE_AT = Query(
 BILLING_DAY: Query[date] = Query(
     text("SELECT accounting.billing_day(bedplate.clock())").columns(day=Date())
 )
+AGES = ((-100_000, 0), (1, 30), (31, 60), (61, 90), (91, 100_000))
+"""How many days overdue an amount is, column by column: from, to."""
+
 OVERDUE_FOR = func.accounting.billing_day(func.bedplate.clock()) - Invoice.due_date
 AGED: Query[Any] = Query(
     select(
@@ -48,12 +51,63 @@ AGED: Query[Any] = Query(
                 ),
                 0,
             ).cast(Numeric(14, 2))
-            for first, last in ((-100_000, 0), (1, 30), (31, 60), (61, 90), (91, 100_000))
+            for first, last in AGES
         ),
     )
     .where(Invoice.status.in_([InvoiceStatus.ISSUED, InvoiceStatus.OVERDUE]))
     .group_by(Invoice.user_id)
     .order_by(Invoice.user_id)
+)
+# A day ends where the next one begins. What was taken off since then stands in the audit log: a
+# payment that was removed, and the due date before it was first moved. A cancelled invoice has not
+# changed since it was cancelled.
+AGED_AT: Query[Any] = Query(
+    text(
+        """
+WITH day AS (
+    SELECT (cast(:day AS date) + 1)::timestamp AT TIME ZONE coalesce(
+        (SELECT s.time_zone FROM accounting.billing_settings s), 'UTC') AS over
+), paid AS (
+    SELECT e.invoice_id, sum(e.amount) AS amount FROM (
+        SELECT p.invoice_id, p.amount_paid AS amount
+        FROM accounting.invoice_payments p, day WHERE p.created_at < day.over
+        UNION ALL
+        SELECT a.entity_id::uuid, (a.changes -> 'before' ->> 'amount_paid')::numeric
+        FROM accounting.audit_logs a, day
+        WHERE a.action = 'PAYMENT_REMOVED' AND a.created_at >= day.over
+          AND (a.changes -> 'before' ->> 'created_at')::timestamptz < day.over
+    ) AS e GROUP BY e.invoice_id
+), moved AS (
+    SELECT DISTINCT ON (a.entity_id)
+           a.entity_id, (a.changes -> 'before' ->> 'due_date')::date AS due_date
+    FROM accounting.audit_logs a, day
+    WHERE a.action = 'INVOICE_UPDATED' AND a.created_at >= day.over
+      AND a.changes -> 'before' -> 'due_date' IS NOT NULL
+    ORDER BY a.entity_id, a.created_at, a.id
+), owed AS (
+    SELECT i.user_id, i.total_amount - coalesce(p.amount, 0) AS amount,
+           :day - coalesce(m.due_date, i.due_date) AS age
+    FROM accounting.invoices i CROSS JOIN day
+    LEFT JOIN paid p ON p.invoice_id = i.id
+    LEFT JOIN moved m ON m.entity_id = i.id::text
+    WHERE i.issued_date < day.over AND (i.status <> 'CANCELLED' OR i.updated_at >= day.over)
+)
+SELECT o.user_id, sum(o.amount) AS due, """
+        + ", ".join(
+            f"coalesce(sum(o.amount) FILTER (WHERE o.age BETWEEN {first} AND {last}), 0)"
+            f" AS age_{place}"
+            for place, (first, last) in enumerate(AGES)
+        )
+        + """
+FROM owed o WHERE o.amount > 0 GROUP BY o.user_id ORDER BY o.user_id
+"""
+    )
+    .bindparams(bindparam("day", type_=Date()))
+    .columns(
+        user_id=user_key(),
+        due=Numeric(14, 2),
+        **{f"age_{place}": Numeric(14, 2) for place in range(len(AGES))},
+    )
 )
 REVENUE: Query[Any] = Query(
     text(

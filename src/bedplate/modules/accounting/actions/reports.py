@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from bedplate.kernel.context import UserId
 from bedplate.kernel.handle import Handle
 from bedplate.modules.accounting.actions.answers import Aged, Entry, Revenue, Statement
-from bedplate.modules.accounting.repositories import AGED, REVENUE, STATEMENT
+from bedplate.modules.accounting.errors import AccountingRefused
+from bedplate.modules.accounting.repositories import (
+    AGED,
+    AGED_AT,
+    BILLING_DAY,
+    REVENUE,
+    STATEMENT,
+)
 
 
 async def customer_statement(
@@ -30,8 +37,23 @@ async def customer_statement(
     return Statement(user_id=user_id, opening=opening, entries=tuple(entries), closing=balance)
 
 
-async def aged_receivables(db: Handle) -> tuple[Aged, ...]:
-    """Return what each customer owes, by how many days it is overdue today. One statement."""
+async def aged_receivables(db: Handle, *, at: date | None = None) -> tuple[Aged, ...]:
+    """Return what each customer owes, by how many days it is overdue today. One statement.
+
+    With `at`, a day that is over: what was open when it ended, recounted from issues, payments,
+    cancellations and due dates as they stood in the books by then. A payment counts from when it
+    was entered, whatever its `paid_date`, and until it was taken off. Two things are not known any
+    more: in which time zone days ended before it was changed, so that today's is taken; and what
+    was undone in entries of the audit log that are no longer there. Another statement, which reads
+    every invoice issued until then. Raises AccountingRefused (`future`) for a day to come.
+    """
+    if at is None:
+        rows = await db.all(AGED)
+    else:
+        today: date = await db.one(BILLING_DAY)
+        if at > today:
+            raise AccountingRefused("What will be open on a day to come is unknown.", rule="future")
+        rows = await db.all(AGED_AT, day=at)
     return tuple(
         Aged(
             user_id=user_id,
@@ -42,7 +64,7 @@ async def aged_receivables(db: Handle) -> tuple[Aged, ...]:
             days_61_to_90=to_90,
             days_over_90=over,
         )
-        for user_id, due, current, to_30, to_60, to_90, over in await db.all(AGED)
+        for user_id, due, current, to_30, to_60, to_90, over in rows
     )
 
 
