@@ -68,6 +68,22 @@ def test_the_audit_log_says_who_did_what(world: World) -> None:
     assert re.fullmatch(r"Invoice \d{10} went from DRAFT to ISSUED", rows[1][6])
 
 
+def test_a_verb_on_db_itself_is_the_systems(world: World) -> None:
+    """Single statements carry no context: who acts is known to transactions."""
+
+    async def body(db: Database) -> object:
+        who = await customer(db)
+        with acting(who.by):
+            await drafted(db, who)
+            async with db.transaction() as tx:
+                await drafted(tx, who)
+        return who.by
+
+    by = world.run(body(world.db))
+    rows = ask(world.clone, "SELECT actor_type, user_id FROM accounting.audit_logs" + AS_WRITTEN)
+    assert rows == [("SYSTEM", None), ("USER", by)]
+
+
 def test_every_action_leaves_its_entry(world: World, frozen_clock: FrozenClock) -> None:
     frozen_clock.set(datetime(2026, 5, 10, 12, tzinfo=UTC))
     seen = 0

@@ -1,4 +1,9 @@
-"""The verbs of `accounting`."""
+"""The verbs of `accounting`.
+
+Who acts is known to transactions (`acting(user_id)`). A verb that is called on `db` itself is one
+statement without a context, so its entry in the audit log says SYSTEM; `by` says who all the same,
+as `created_by` and `updated_by` of the row.
+"""
 
 from bedplate.modules.accounting.actions.answers import (
     Aged,

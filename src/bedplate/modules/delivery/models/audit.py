@@ -1,4 +1,7 @@
-"""The audit log of `delivery`: what addressees want. A mail's own row says what became of it."""
+"""The audit log of `delivery`: what addressees want. A mail's own row says what became of it.
+
+Who chose is known in a transaction with an actor; `set_preference` on `db` itself is SYSTEM's.
+"""
 
 from __future__ import annotations
 
