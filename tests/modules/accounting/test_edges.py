@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from bedplate import Database, assign, errors
@@ -32,6 +33,7 @@ from bedplate.modules.accounting import (
 from bedplate.testing import FrozenClock
 from tests.asking import as_owner, ask
 from tests.modules.accounting.business import (
+    Customer,
     at_once,
     broken,
     customer,
@@ -293,4 +295,59 @@ def test_of_many_who_set_a_price_from_one_day_one_wins(world: World) -> None:
     assert [row[1] for row in rows] == [*(row[0] for row in rows[1:]), None]
     for first, _, price in rows:
         assert world.run(price_at(world.db, who.id, first)) == price
+    assert broken(world) == {}
+
+
+def test_a_new_price_ends_the_one_before_it_or_is_none_at_all(world: World) -> None:
+    who = world.run(customer(world.db))
+    world.run(set_price(world.db, who.id, Decimal("1.00"), date(2026, 1, 1), by=who.by))
+    set_one = "SELECT accounting.set_price(gen_random_uuid(), %s, %s, '2026-03-01', %s)"
+    table = "accounting.customer_pricing_config"
+    prices = f"SELECT effective_from::text, effective_to::text FROM {table}"
+    # It is refused once the one before it was ended already, or all of it is rolled back.
+    assert told(world.clone.url, (set_one, [who.id, 0, who.by])) == (
+        "ck_customer_pricing_config_default_unit_price"
+    )
+    with psycopg.connect(world.clone.url) as app:
+        app.execute(set_one.encode(), [who.id, 2, who.by])
+        assert ask(world.clone, prices) == [("2026-01-01", None)]
+        app.rollback()
+    assert ask(world.clone, prices) == [("2026-01-01", None)]
+    assert told(world.clone.url, (set_one, [who.id, 2, who.by])) == "done"
+    assert ask(world.clone, prices + " ORDER BY 1") == [
+        ("2026-01-01", "2026-03-01"),
+        ("2026-03-01", None),
+    ]
+
+
+def test_a_price_from_a_past_day_changes_no_invoice(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2026, 3, 15, tzinfo=UTC))
+    billed = (
+        "SELECT i.billing_date::text, i.unit_price, d.content ->> 'total'"
+        " FROM accounting.invoices i JOIN accounting.invoice_documents d ON d.invoice_id = i.id"
+        " ORDER BY i.issued_date, i.billing_date"
+    )
+
+    async def body(db: Database) -> Customer:
+        who = await customer(db)
+        await set_price(db, who.id, Decimal("5.00"), date(2026, 1, 1), by=who.by)
+        await create_template(
+            db, template(who, start_date=date(2026, 2, 1), day_of_month=10, unit_price=None)
+        )
+        await run_recurring(db)
+        return who
+
+    async def later(db: Database, who: Customer) -> None:
+        await set_price(db, who.id, Decimal("9.00"), date(2026, 2, 1), by=who.by)
+        assert await price_at(db, who.id, date(2026, 2, 10)) == Decimal("9.00")
+        frozen_clock.set(datetime(2026, 4, 15, tzinfo=UTC))
+        await run_recurring(db)
+
+    who = world.run(body(world.db))
+    before = [("2026-02-10", Decimal("5.00"), "10.00"), ("2026-03-10", Decimal("5.00"), "10.00")]
+    assert ask(world.clone, billed) == before
+    world.run(later(world.db, who))
+    assert ask(world.clone, billed) == [*before, ("2026-04-10", Decimal("9.00"), "18.00")]
     assert broken(world) == {}

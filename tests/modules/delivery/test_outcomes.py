@@ -28,10 +28,11 @@ from bedplate.modules.delivery import (
     record_bounce,
     retry,
     send,
+    set_preference,
 )
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
-from tests.modules.delivery.postmen import DROP, DROP_AFTERWARDS, PostOffice, a_mail, opened
+from tests.modules.delivery.postmen import DROP, DROP_AFTERWARDS, NEWS, PostOffice, a_mail, opened
 
 LATER = {"hours": 7}
 """Longer than any wait between two attempts."""
@@ -216,6 +217,29 @@ async def test_a_mail_in_hand_is_stopped_where_it_fails(
     assert not await cancel(db, mail_id)
     await working
     assert (await became(db, mail_id))[:2] == ("CANCELLED", "FAILED")
+
+
+async def test_bounced_and_unsubscribed_are_the_end_of_it(
+    db: Database, post: PostOffice, bedplate_clock: FrozenClock
+) -> None:
+    bounced = await send(db, a_mail(to="gone@example.com"))
+    post.at_rcpt = lambda address: "550 5.1.1 no such user"
+    assert (await deliver_due(db)).bounced == 1
+    post.at_rcpt = lambda address: None
+    await set_preference(db, NEWS, False, address="no@example.com")
+    declined = await send(db, a_mail(to="no@example.com", category=NEWS))
+    assert (await deliver_due(db)).unsubscribed == 1
+    # It is wanted again, or the mailbox is there: what is over stays so.
+    await set_preference(db, NEWS, True, address="no@example.com")
+    for mail_id, status in ((bounced, "BOUNCED"), (declined, "UNSUBSCRIBED")):
+        with pytest.raises(MailOver):
+            await retry(db, mail_id)
+        bedplate_clock.advance(**LATER)
+        assert (await deliver_due(db)).total == 0
+        mail = await mail_of(db, mail_id)
+        assert (mail.status, mail.retry_count, mail.next_retry_at) == (status, 0, None)
+    assert sum(post.asked.values()) == 1
+    assert post.letters == []
 
 
 async def test_a_bounce_that_comes_back_later(db: Database, post: PostOffice) -> None:
