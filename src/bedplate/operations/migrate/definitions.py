@@ -164,7 +164,7 @@ class _Part:
 def _grants(before: Reading, after: Reading) -> Iterator[Touch]:
     for oid, old in before.relations.items():
         new = after.relations.get(oid)
-        if new is not None and old.grants != new.grants:
+        if new is not old and new is not None and old.grants != new.grants:
             name, *above = before.lineage(old)
             yield Touch(
                 verdict=_granted(old.grants, new.grants),

@@ -49,13 +49,16 @@ def _rows(before: Reading, after: Reading) -> Iterator[Touch]:
             )
     counted = {
         oid: count
-        for oid in before.relations
-        if (count := after.rows.get(oid, 0) - before.rows.get(oid, 0))
+        for oid in {**before.rows, **after.rows}
+        if (count := after.rows.get(oid, 0) - before.rows.get(oid, 0)) and oid in before.relations
     }
     # To write a partition is to lock its parents, which hold no rows themselves.
     parents = {name for oid in counted for name in before.lineage(before.relations[oid])[1:]}
-    for oid, relation in before.relations.items():
+    for oid in {**counted, **after.locks}:
+        relation = before.relations.get(oid)
         held = after.locks.get(oid, frozenset())
+        if relation is None:
+            continue
         if oid in counted:
             kept: Verdict = "derived" if relation.kind == "m" else "rows"
             verdict = kept if held & WRITING else "undone"
@@ -71,6 +74,8 @@ def _rows(before: Reading, after: Reading) -> Iterator[Touch]:
 def _relations(before: Reading, after: Reading) -> Iterator[Touch]:
     for oid, old in before.relations.items():
         new = after.relations.get(oid)
+        if new is old and old.kind != "S":
+            continue
         held = after.locks.get(oid, frozenset())
         if new is None:
             yield touched(before, old, "gone" if held else "external")

@@ -69,7 +69,7 @@ SINCE = """
 """RELATIONS but for what has been as it is since OLDEST."""
 
 PRESENT = f"""
-SELECT c.oid::bigint FROM pg_catalog.pg_class c
+SELECT pg_catalog.string_agg(c.oid::text, ',') FROM pg_catalog.pg_class c
 WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'c') AND c.relnamespace IN {_SCHEMAS}
 """
 
@@ -335,15 +335,23 @@ RARE = " UNION ALL ".join(
 # The functions and not the view pg_stat_xact_all_tables, which groups by every index; the two
 # catalogs of large objects besides the users' tables. TRUNCATE sets these counters back: they are
 # one witness of several.
-COUNTS = f"""
+_COUNTS = """
 SELECT * FROM (
     SELECT c.oid::bigint, pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
         + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
         + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS rows
     FROM pg_catalog.pg_class c
-    WHERE c.relkind IN ('r', 'm') AND (c.oid >= {FIRST_OID} OR c.oid IN (2613, 2995))
+    WHERE c.relkind IN ('r', 'm') AND (c.oid {users} OR c.oid IN (2613, 2995))
 ) counted WHERE rows > 0
 """
+COUNTS = _COUNTS.format(users=f">= {FIRST_OID}")
+
+COUNTS_HELD = _COUNTS.format(
+    users="""= ANY (ARRAY(
+        SELECT l.relation FROM pg_catalog.pg_locks l
+        WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid()))"""
+)
+"""Before the revision nothing but the runner has written, and holds the lock."""
 
 # One row per relation and mode.
 LOCKS = f"""
@@ -352,13 +360,13 @@ WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_catalog.pg_backend_pi
     AND (l.relation >= {FIRST_OID} OR l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
 """
 
-# CASE, as the privilege would else be asked of every relation, and each of them be loaded for it.
+# From pg_sequence, as the privilege would else be asked of every relation, which loads them all.
 SEQUENCES = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'S' AND n.nspname !~ '^pg_'
-    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-    AND CASE c.relkind WHEN 'S' THEN pg_catalog.has_table_privilege(c.oid, 'SELECT') END
+FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^pg_' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+    AND pg_catalog.has_table_privilege(s.seqrelid, 'SELECT')
 ORDER BY c.oid LIMIT %s
 """
 

@@ -238,7 +238,7 @@ def _read(connection: Connection, before: Reading | None = None) -> Reading:
     return Reading(
         relations=_relations(connection, before),
         things=things,
-        rows=dict(rows(queries.COUNTS)),
+        rows=dict(rows(queries.COUNTS_HELD if before is None else queries.COUNTS)),
         oldest=oldest,
     )
 
@@ -252,7 +252,8 @@ def _relations(connection: Connection, before: Reading | None) -> dict[int, Rela
     found = {row[0]: Relation._make(row) for row in rows}
     if before is None:
         return found
-    present = {oid for (oid,) in connection.execute(queries.PRESENT.encode())}
+    ((oids,),) = connection.execute(queries.PRESENT.encode())
+    present = set(map(int, oids.split(","))) if oids else ()
     return {oid: each for oid, each in {**before.relations, **found}.items() if oid in present}
 
 
