@@ -19,6 +19,7 @@ from bedplate.modules.accounting import (
     move_due_date,
     refund_invoice,
     remove_payment,
+    revenue_by_month,
     run_overdue,
     set_billing,
 )
@@ -118,5 +119,19 @@ def test_a_day_to_come_is_not_known(world: World, frozen_clock: FrozenClock) -> 
         assert refused.value.rule == "future"
         await set_billing(db, time_zone=ZONE)
         assert await aged_receivables(db, at=date(2026, 1, 11)) == ()
+
+    world.run(body(world.db))
+
+
+def test_a_month_begins_where_billing_days_do(world: World, frozen_clock: FrozenClock) -> None:
+    frozen_clock.set(datetime(2025, 12, 31, 13, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        await issued(db, who)
+        assert [str(each.month) for each in await revenue_by_month(db, 2025)] == ["2025-12-01"]
+        await set_billing(db, time_zone=ZONE)
+        assert await revenue_by_month(db, 2025) == ()
+        assert [str(each.month) for each in await revenue_by_month(db, 2026)] == ["2026-01-01"]
 
     world.run(body(world.db))

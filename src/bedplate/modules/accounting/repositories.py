@@ -39,7 +39,9 @@ BILLING_DAY: Query[date] = Query(
 AGES = ((-100_000, 0), (1, 30), (31, 60), (61, 90), (91, 100_000))
 """How many days overdue an amount is, column by column: from, to."""
 
-OVERDUE_FOR = func.accounting.billing_day(func.bedplate.clock()) - Invoice.due_date
+# Asked once, by a subquery of its own: as a plain call it is asked anew for each invoice.
+TODAY = select(func.accounting.billing_day(func.bedplate.clock())).scalar_subquery()
+OVERDUE_FOR = TODAY - Invoice.due_date
 AGED: Query[Any] = Query(
     select(
         Invoice.user_id,
@@ -112,11 +114,13 @@ FROM owed o WHERE o.amount > 0 GROUP BY o.user_id ORDER BY o.user_id
 REVENUE: Query[Any] = Query(
     text(
         """
-SELECT date_trunc('month', accounting.billing_day(i.issued_date)::timestamp)::date AS month,
+SELECT date_trunc('month', b.day::timestamp)::date AS month,
        sum(i.total_amount) AS billed, sum(i.paid_amount - i.refunded_amount) AS kept
-FROM accounting.invoices i
+FROM (SELECT coalesce((SELECT s.time_zone FROM accounting.billing_settings s), 'UTC') AS zone) z
+CROSS JOIN accounting.invoices i
+CROSS JOIN LATERAL (SELECT (i.issued_date AT TIME ZONE z.zone)::date AS day) AS b
 WHERE i.issued_date IS NOT NULL AND i.status <> 'CANCELLED'
-  AND extract(year FROM accounting.billing_day(i.issued_date)) = :year
+  AND extract(year FROM b.day) = :year
 GROUP BY 1 ORDER BY 1
 """
     )
