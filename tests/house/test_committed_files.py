@@ -26,19 +26,20 @@ SECRET = re.compile("BEGIN (RSA |EC |OPENSSH )?PRIVATE" + " KEY|AKIA" + "[0-9A-Z
 BINARY_MAX_BYTES = 200_000
 
 
-def _committed() -> list[str]:
+def committed(*flags: str) -> list[str]:
+    """The files that git has; with `flags` of `git ls-files`, others."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     listed = subprocess.run(
-        [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        [git, "ls-files", "-z", *flags], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def test_no_committed_file_names_a_machine_a_registry_or_a_key() -> None:
     offenders: dict[str, str] = {}
-    for name in _committed():
+    for name in committed():
         text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
         for number, line in enumerate(text.splitlines(), start=1):
             hit = MACHINE.search(line) or SECRET.search(line)
@@ -54,7 +55,7 @@ def test_no_committed_file_names_a_machine_a_registry_or_a_key() -> None:
 def test_no_committed_file_is_a_blob() -> None:
     offenders = {
         name: f"{(ROOT / name).stat().st_size} bytes"
-        for name in _committed()
+        for name in committed()
         if (ROOT / name).stat().st_size > BINARY_MAX_BYTES
     }
     hold("blobs", offenders, why="a repository is read; what is generated or large is made on use")
