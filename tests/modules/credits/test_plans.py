@@ -32,10 +32,12 @@ CALLS = {
     "release": "SELECT outcome FROM credits.release(%(reserve again)s, NULL)",
 }
 MANY = """
-SELECT count(*) FROM credits.deduct_many((
-    SELECT jsonb_agg(jsonb_build_object('id', gen_random_uuid(), 'user_id', %s::uuid, 'amount', 1,
-                                        'operation', 'AI_TEXT_CHAT', 'key', 'many ' || n))
-    FROM generate_series(1, %s) AS n), '{}', NULL)
+SELECT count(*) FROM (
+    SELECT array_agg(gen_random_uuid()) AS ids, array_agg(%s::uuid) AS users,
+           array_agg('AI_TEXT_CHAT'::credits.operation_type) AS operations,
+           array_agg('many ' || n) AS keys, array_agg(1) AS amounts
+    FROM generate_series(1, %s) AS n
+) AS c, credits.deduct_many(c.ids, c.users, c.operations, c.keys, c.amounts, NULL, '{}', NULL)
 """
 HOLDS = """
 SELECT count(*) FROM generate_series(1, %s) AS n, credits.reserve(

@@ -117,11 +117,8 @@ GUARDS: dict[str, Guard[Scenario]] = {
         scenarios.batches_in_opposite_orders,
         "Deadlock",
         function="deduct_many",
-        part="SELECT DISTINCT q.user_id FROM jsonb_to_recordset(p_requests) AS q (user_id uuid)\n"
-        "        ORDER BY q.user_id\n",
-        instead="SELECT (q.value ->> 'user_id')::uuid AS user_id"
-        " FROM jsonb_array_elements(p_requests) WITH ORDINALITY AS q (value, place)"
-        " ORDER BY q.place\n",
+        part="SELECT DISTINCT q.user_id FROM unnest(p_users) AS q (user_id) ORDER BY q.user_id",
+        instead="SELECT q.user_id FROM unnest(p_users) AS q (user_id)",
         slower="n := n + 1;",
     ),
     "the balance's rule": Guard(

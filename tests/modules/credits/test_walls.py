@@ -141,12 +141,18 @@ def test_every_function_the_app_may_call_is_a_verb(world: World) -> None:
         "credits.deduct(gen_random_uuid(), %(user)s, 'AI_TEXT_CHAT', 'n', NULL, NULL, -1, NULL)",
         "credits.deduct(NULL, %(user)s, 'AI_TEXT_CHAT', 'n', 5, NULL, 1, NULL)",
         "credits.deduct(gen_random_uuid(), %(user)s, NULL, 'n', 5, NULL, 1, NULL)",
-        "credits.deduct_many(jsonb_build_array(jsonb_build_object('id', gen_random_uuid(),"
-        " 'user_id', %(user)s::uuid, 'operation', 'AI_TEXT_CHAT', 'key', 'n', 'amount', -5)),"
-        " '{}', NULL)",
-        "credits.deduct_many(jsonb_build_array(jsonb_build_object('id', gen_random_uuid(),"
-        " 'user_id', %(user)s::uuid, 'operation', 'AI_TEXT_CHAT', 'key', 'n')),"
-        " '{\"AI_TEXT_CHAT\": -5}', NULL)",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{n}', '{-5}', NULL, '{}', NULL)",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{n}', '{NULL}', NULL, '{\"AI_TEXT_CHAT\": -5}', NULL)",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{n,m}', '{5,5}', NULL, '{}', NULL)",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{}', '{5}', NULL, '{}', NULL)",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid, %(user)s::uuid],"
+        " '{AI_TEXT_CHAT,AI_TEXT_CHAT}', '{n,m}', '{5,5}', NULL, '{}', NULL)",
+        "credits.deduct_many('{NULL}', ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{n}', '{5}', NULL, '{}', NULL)",
         "credits.reserve(gen_random_uuid(), %(user)s, 'AI_TEXT_CHAT', 'n', -5, NULL, 1, '1h',"
         " NULL)",
         "credits.refund(gen_random_uuid(), (SELECT id FROM credits.usage_history"

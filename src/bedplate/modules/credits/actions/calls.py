@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Integer, Interval, Text, Uuid, bindparam, text
 from sqlalchemy.types import TypeEngine
 
 from bedplate.kernel.errors import BedplateError, IdempotencyConflict
@@ -30,6 +30,7 @@ from bedplate.modules.credits.errors import (
 _TYPES: Mapping[str, TypeEngine[Any]] = {
     "accounts_max": Integer(),
     "amount": Integer(),
+    "amounts": ARRAY(Integer()),
     "context": document(),
     "credits": Integer(),
     "default_cost": Integer(),
@@ -39,12 +40,15 @@ _TYPES: Mapping[str, TypeEngine[Any]] = {
     "expires_in": Interval(),
     "hold_id": Uuid(),
     "id": Uuid(),
+    "ids": ARRAY(Uuid()),
     "key": Text(),
+    "keys": ARRAY(Text()),
     "operation": Text(),
-    "requests": Text(),
+    "operations": ARRAY(Text()),
     "terms": document(),
     "usage_id": Uuid(),
     "user_id": user_key(),
+    "users": ARRAY(user_key()),
 }
 _FAILURES: Mapping[str, tuple[type[BedplateError], str]] = {
     "AMOUNT": (AmountInvalid, "the amount is out of range."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -29,7 +28,8 @@ DEDUCT = call(
 )
 DEDUCT_MANY = call(
     "SELECT place, outcome, usage_id, credits, balance, available, at, replayed "
-    "FROM credits.deduct_many(CAST(:requests AS jsonb), :defaults, :context) ORDER BY place"
+    "FROM credits.deduct_many(:ids, :users, CAST(:operations AS credits.operation_type[]), :keys, "
+    ":amounts, :details, :defaults, :context) ORDER BY place"
 )
 REFUND = call(
     "SELECT outcome, usage_id, credits, balance, replayed "
@@ -102,24 +102,23 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
         rules.operation_of(charge.operation, f"charges[{place}].operation")
         for place, charge in enumerate(charges)
     ]
-    requests = [
-        {
-            "id": str(new_id),
-            "user_id": _user(db, charge.user_id, place),
-            "operation": operation.value,
-            "key": rules.require_key(charge.key, f"charges[{place}].key"),
-            "amount": None
-            if charge.amount is None
-            else rules.require_amount(charge.amount, f"charges[{place}].amount"),
-            "details": charge.details,
-        }
-        for place, (charge, operation, new_id) in enumerate(
-            zip(charges, operations, ids.many(len(charges)), strict=True)
-        )
-    ]
+    details = [charge.details for charge in charges]
     rows = await db.all(
         DEDUCT_MANY,
-        requests=json.dumps(requests),
+        ids=ids.many(len(charges)),
+        users=[_user(db, charge.user_id, place) for place, charge in enumerate(charges)],
+        operations=[operation.value for operation in operations],
+        keys=[
+            rules.require_key(charge.key, f"charges[{place}].key")
+            for place, charge in enumerate(charges)
+        ],
+        amounts=[
+            None
+            if charge.amount is None
+            else rules.require_amount(charge.amount, f"charges[{place}].amount")
+            for place, charge in enumerate(charges)
+        ],
+        details=details if any(each is not None for each in details) else None,
         defaults=_DEFAULTS,
         context=carried_context(db),
     )
@@ -137,8 +136,8 @@ def _matched(
         yield row, charges[row[0] - 1], operations[row[0] - 1]
 
 
-def _user(db: Writer, user_id: UserId, place: int) -> str:
-    return str(converter(user_key(), db.dialect, f"charges[{place}].user_id")(user_id))
+def _user(db: Writer, user_id: UserId, place: int) -> Any:
+    return converter(user_key(), db.dialect, f"charges[{place}].user_id")(user_id)
 
 
 def _answer(

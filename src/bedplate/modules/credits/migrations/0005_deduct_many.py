@@ -10,9 +10,13 @@ down_revision = "0004_charges"
 # Everything is read under the accounts' locks, decided in memory in the order of the requests, and
 # written once. A bad request answers for itself alone and nothing is written at all. OFFSET 0 and
 # the settings make every key one look into its index: plans live as long as the connection, and
-# one made while the tables were empty would read a whole history for each request.
+# one made while the tables were empty would read a whole history for each request. A request is
+# its place in the arrays; p_details is a JSON array, or NULL where no request has details.
 DEDUCT_MANY = """
-CREATE FUNCTION credits.deduct_many(p_requests jsonb, p_defaults jsonb, p_context jsonb)
+CREATE FUNCTION credits.deduct_many(
+    p_ids uuid[], p_users {user_key}[], p_operations credits.operation_type[], p_keys text[],
+    p_amounts int[], p_details jsonb, p_defaults jsonb, p_context jsonb
+)
     RETURNS TABLE (
         place int, outcome text, usage_id uuid, credits int, balance int, available int,
         at timestamptz, replayed boolean
@@ -28,7 +32,8 @@ DECLARE
     v_actor text;
     v_bad boolean := false;
     v_problem text;
-    v_size int;
+    v_size int := cardinality(p_ids);
+    v_first int[];
     -- Accounts, by their number in the order in which they were locked.
     a_user {user_key}[]; a_id uuid[]; a_left int[]; a_free int[]; a_before int[];
     a_at timestamptz[]; a_grant int[]; a_last int[];
@@ -39,15 +44,13 @@ DECLARE
     -- Answers, by place; and what is to be written.
     o_outcome text[]; o_id uuid[]; o_credits int[]; o_balance int[]; o_available int[];
     o_at timestamptz[]; o_replayed boolean[];
-    i_operation credits.operation_type[]; i_amount int[]; i_details jsonb[]; i_key text[];
     w_place int[]; w_account int[]; w int := 0;
     f_place int[]; f_account int[]; f int := 0;
     l_usage uuid[]; l_grant uuid[]; l_amount int[]; l int := 0;
-    v_cost int; v_need int; v_part int; v_grant int;
+    v_cost int; v_need int; v_part int; v_grant int; v_one int;
 BEGIN
     FOR r IN
-        SELECT DISTINCT q.user_id FROM jsonb_to_recordset(p_requests) AS q (user_id {user_key})
-        ORDER BY q.user_id
+        SELECT DISTINCT q.user_id FROM unnest(p_users) AS q (user_id) ORDER BY q.user_id
     LOOP
         SELECT * INTO v_account FROM credits.lock_account(r.user_id, NULL, p_context);
         n := n + 1;
@@ -78,8 +81,17 @@ BEGIN
     v_costs := p_defaults || coalesce(
         (SELECT s.feature_costs FROM credits.admin_settings s), '{}'::jsonb);
     v_actor := bedplate.context('actor');
+    IF EXISTS (
+        SELECT FROM unnest(p_users, p_keys) AS q (user_id, key)
+        GROUP BY q.user_id, q.key HAVING count(*) > 1
+    ) THEN
+        v_first := ARRAY(
+            SELECT min(q.place) OVER (PARTITION BY q.user_id, q.key)
+            FROM unnest(p_users, p_keys) WITH ORDINALITY AS q (user_id, key, place)
+            ORDER BY q.place
+        );
+    END IF;
     -- As long as each other from the start: an array that grew later would be read out of step.
-    v_size := jsonb_array_length(p_requests);
     o_outcome := array_fill(NULL::text, ARRAY[v_size]);
     o_id := array_fill(NULL::uuid, ARRAY[v_size]);
     o_credits := array_fill(NULL::int, ARRAY[v_size]);
@@ -87,14 +99,11 @@ BEGIN
     o_available := o_credits;
     o_at := array_fill(NULL::timestamptz, ARRAY[v_size]);
     FOR r IN
-        SELECT q.*, x.n, h.id AS done_id, h.operation_type, h.is_priced, h.credits_used,
-               h.balance_after, h.available_after, h."timestamp", h.details AS done_details,
-               k.request_hash, k.answer,
-               min(q.place) OVER (PARTITION BY q.user_id, q.key) AS first_place
-        FROM ROWS FROM (jsonb_to_recordset(p_requests) AS (
-            id uuid, user_id {user_key}, operation credits.operation_type, key text, amount int,
-            details jsonb
-        )) WITH ORDINALITY AS q (id, user_id, operation, key, amount, details, place)
+        SELECT q.*, nullif(p_details -> q.place::int - 1, 'null') AS details, x.n,
+               h.id AS done_id, h.operation_type, h.is_priced, h.credits_used, h.balance_after,
+               h.available_after, h."timestamp", h.details AS done_details, k.request_hash, k.answer
+        FROM unnest(p_ids, p_users, p_operations, p_keys, p_amounts)
+            WITH ORDINALITY AS q (id, user_id, operation, key, amount, place)
         LEFT JOIN unnest(a_user) WITH ORDINALITY AS x (user_id, n) ON x.user_id = q.user_id
         LEFT JOIN LATERAL (
             SELECT * FROM credits.usage_history h
@@ -109,10 +118,6 @@ BEGIN
         ORDER BY q.place
     LOOP
         v_problem := NULL;
-        i_operation[r.place] := r.operation;
-        i_amount[r.place] := r.amount;
-        i_details[r.place] := r.details;
-        i_key[r.place] := r.key;
         o_replayed[r.place] := true;
         IF a_id[r.n] IS NULL THEN
             v_problem := 'UNKNOWN_ACCOUNT';
@@ -120,20 +125,21 @@ BEGIN
             v_problem := 'AMOUNT';
         ELSIF r.operation <> 'ADMIN_ADJUSTMENT' AND v_actor <> r.user_id::text THEN
             v_problem := 'NOT_YOURS';
-        ELSIF r.first_place < r.place THEN
+        ELSIF v_first[r.place] < r.place THEN
             -- The same key twice in one call: the second is a replay of the first.
-            IF i_operation[r.first_place] IS DISTINCT FROM r.operation
-               OR i_amount[r.first_place] IS DISTINCT FROM r.amount
-               OR i_details[r.first_place] IS DISTINCT FROM r.details
+            v_one := v_first[r.place];
+            IF p_operations[v_one] IS DISTINCT FROM r.operation
+               OR p_amounts[v_one] IS DISTINCT FROM r.amount
+               OR nullif(p_details -> v_one - 1, 'null') IS DISTINCT FROM r.details
             THEN
                 v_problem := 'CONFLICT';
             END IF;
-            o_outcome[r.place] := o_outcome[r.first_place];
-            o_id[r.place] := o_id[r.first_place];
-            o_credits[r.place] := o_credits[r.first_place];
-            o_balance[r.place] := o_balance[r.first_place];
-            o_available[r.place] := o_available[r.first_place];
-            o_at[r.place] := o_at[r.first_place];
+            o_outcome[r.place] := o_outcome[v_one];
+            o_id[r.place] := o_id[v_one];
+            o_credits[r.place] := o_credits[v_one];
+            o_balance[r.place] := o_balance[v_one];
+            o_available[r.place] := o_available[v_one];
+            o_at[r.place] := o_at[v_one];
         ELSIF r.done_id IS NOT NULL THEN
             IF r.operation_type <> r.operation OR r.is_priced <> (r.amount IS NULL)
                OR r.amount <> r.credits_used OR r.done_details IS DISTINCT FROM r.details
@@ -213,15 +219,17 @@ BEGIN
     INSERT INTO credits.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
          available_after, is_priced, details, "timestamp")
-    SELECT o_id[t.place], a_user[t.n], a_id[t.n], i_operation[t.place], o_credits[t.place],
-           'deduct', i_key[t.place], o_balance[t.place], o_available[t.place],
-           i_amount[t.place] IS NULL, i_details[t.place], o_at[t.place]
+    SELECT o_id[t.place], a_user[t.n], a_id[t.n], p_operations[t.place], o_credits[t.place],
+           'deduct', p_keys[t.place], o_balance[t.place], o_available[t.place],
+           p_amounts[t.place] IS NULL, nullif(p_details -> t.place - 1, 'null'), o_at[t.place]
     FROM unnest(w_place, w_account) AS t (place, n);
     INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
     SELECT * FROM unnest(l_usage, l_grant, l_amount);
     PERFORM credits.refuse(
-        a_user[t.n]::text, 'credits.deduct', i_key[t.place],
-        credits.request_hash(i_operation[t.place], i_amount[t.place], i_details[t.place]),
+        a_user[t.n]::text, 'credits.deduct', p_keys[t.place],
+        credits.request_hash(
+            p_operations[t.place], p_amounts[t.place],
+            nullif(p_details -> t.place - 1, 'null')),
         o_credits[t.place], o_available[t.place])
     FROM unnest(f_place, f_account) AS t (place, n);
     UPDATE credits.credit_grants g SET remaining = g.remaining - t.taken
@@ -241,17 +249,23 @@ BEGIN
     FROM unnest(o_outcome, o_id, o_credits, o_balance, o_available, o_at, o_replayed)
         WITH ORDINALITY AS t (outcome, id, credits, balance, available, at, replayed, place);
 END $$;
-COMMENT ON FUNCTION credits.deduct_many(jsonb, jsonb, jsonb) IS
+COMMENT ON FUNCTION credits.{signature} IS
     'Charges like deduct, many at a time, in the order given; all of them or none.';
 """
+
+SIGNATURE = (
+    "deduct_many(uuid[], {user_key}[], credits.operation_type[], text[], int[], "
+    "jsonb, jsonb, jsonb)"
+)
 
 
 def upgrade() -> None:
     """Create the verb, for the app's role."""
-    lines.current().execute(lines.with_places(DEDUCT_MANY))
-    lines.executable("deduct_many(jsonb, jsonb, jsonb)")
+    statements = DEDUCT_MANY.replace("{signature}", SIGNATURE)
+    lines.current().execute(lines.with_places(statements))
+    lines.executable(lines.with_places(SIGNATURE))
 
 
 def downgrade() -> None:
     """Drop it."""
-    lines.current().execute("DROP FUNCTION credits.deduct_many(jsonb, jsonb, jsonb)")
+    lines.current().execute(lines.with_places(f"DROP FUNCTION credits.{SIGNATURE}"))
