@@ -326,6 +326,22 @@ def test_a_month_that_was_left_out_is_found(world: World, frozen_clock: FrozenCl
     months = sorted(row["month"] for row in found["accounting.E008"])
     assert months == ["2026-03-01", "2026-04-01"]
 
+    async def repaired(db: Database) -> None:
+        for day in (date(2026, 3, 1), date(2026, 4, 1)):
+            draft = Invoice(
+                user_id=made.user_id,
+                total_miners=2,
+                unit_price=Decimal("10.00"),
+                due_date=day,
+                created_by=made.created_by,
+                recurring_invoice_id=made.id,
+                billing_date=day,
+            )
+            await invoices.create(db, draft)
+
+    world.run(repaired(world.db))
+    assert broken(world) == {}
+
 
 def test_a_new_price_ends_the_one_before(world: World) -> None:
     async def body(db: Database) -> None:

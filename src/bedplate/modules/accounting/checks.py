@@ -140,6 +140,7 @@ CHECKS = (
                       AND left(a.changes -> 'before' ->> 'billing_date', 7)
                           = to_char(m.month, 'YYYY-MM'))
         """,
-        next_step="Bill the month by a draft of your own; see who moved last_generated_date.",
+        next_step="Draft its invoice (invoices.create with recurring_invoice_id and a billing_date"
+        " in that month), and find out who moved last_generated_date.",
     ),
 )
