@@ -25,11 +25,15 @@ def commands() -> list[tuple[str, ...]]:
     """The path of every command that people see."""
 
     def walk(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
-        if not hasattr(command, "commands"):
+        if not hasattr(command, "list_commands"):
             return [path]
+        context = typer.Context(command)
+        children = {
+            name: command.get_command(context, name) for name in command.list_commands(context)
+        }
         return [
             found
-            for name, child in command.commands.items()
+            for name, child in children.items()
             if not child.hidden
             for found in walk(child, (*path, name))
         ]

@@ -65,6 +65,6 @@ def test_a_command_that_a_document_shows_exists(place: str, typed: str) -> None:
         if word.startswith("-"):
             options = {option for part in command.params for option in part.opts}
             assert name in options | {"--help", "-h"}, f"{place}: {typed}: no option {name}"
-        elif "commands" in dir(command):
-            assert word in command.commands, f"{place}: {typed}: no command {word}"
-            command = command.commands[word]
+        elif "list_commands" in dir(command):
+            command = command.get_command(typer.Context(command), word)
+            assert command is not None, f"{place}: {typed}: no command {word}"

@@ -13,22 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bedplate.cli import (
-    audit,
-    backup,
-    check,
-    demo,
-    docs,
-    down,
-    migrate,
-    module,
-    psql,
-    seed,
-    status,
-    up,
-    url,
-    work,
-)
+from bedplate.cli.commands import Commands
 from bedplate.cli.options import Invocation, examples
 from bedplate.cli.output import EXIT_CODES, ExitCode, Output, exit_code
 from bedplate.kernel.errors import BedplateError
@@ -41,19 +26,12 @@ EPILOG = (
 
 app = typer.Typer(
     name="bedplate",
+    cls=Commands,
     epilog=EPILOG,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for commands in (up, down, status, url, psql, seed, check, demo):
-    commands.register(app)
-app.add_typer(module.app, name="module")
-app.add_typer(migrate.app, name="migrate")
-app.add_typer(docs.app, name="docs")
-app.add_typer(audit.app, name="audit")
-app.add_typer(work.app, name="work")
-app.add_typer(backup.app, name="backup")
 
 
 @app.callback(invoke_without_command=True)
