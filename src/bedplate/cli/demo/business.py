@@ -32,7 +32,7 @@ from bedplate.testing import FrozenClock
 CUSTOMERS = 40
 MONTHS = 6
 WORKERS = 3
-TEMPLATES_AT_ONCE = 3
+TEMPLATES_AT_ONCE = 6
 POLL_S = 0.04
 FIRST_DAY = date(2026, 1, 1)
 LAST_DAY = date(2026, MONTHS, 30)

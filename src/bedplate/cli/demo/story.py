@@ -20,7 +20,7 @@ CLIENTS = 16
 PROCESSES = 4
 # Nothing is killed any more when the keys are asked again: fewer processes start sooner.
 LATER_PROCESSES = 2
-ERRANDS = 3_000
+ERRANDS = 1_600
 GRANT = 700
 SEED = 16
 # When to kill, as shares of the errands done.
