@@ -219,9 +219,8 @@ WHERE c.name = '{CURSOR}' AND NOT c.is_holdable
 """
 
 # What this transaction wrote has its id or that of a savepoint in it, which are later ones.
-GRANTED = f"""
-SELECT DISTINCT a.attrelid::bigint FROM pg_catalog.pg_attribute a
-WHERE pg_catalog.age(a.xmin) <= 0 AND a.attrelid >= {FIRST_OID}
+GRANTED = """
+SELECT DISTINCT a.attrelid::bigint FROM pg_catalog.pg_attribute a WHERE pg_catalog.age(a.xmin) <= 0
 """
 
 INDEXED = """

@@ -294,7 +294,7 @@ def _kept(connection: Connection, opened: str) -> list[Any]:
     raise MigrationFailed(
         f"The revision closed or read the cursor {queries.CURSOR}, which keeps what its tables were"
         " before.",
-        "Nothing of it was kept. Leave out CLOSE ALL and DISCARD, and name cursors otherwise.",
+        "Nothing of it was kept. Leave out CLOSE ALL, and name cursors otherwise.",
     )
 
 
