@@ -9,6 +9,28 @@ from psycopg.pq import ExecStatus
 
 from bedplate.testing import Clone
 
+SILENT = """
+WITH ours AS (
+    SELECT n.oid, n.nspname FROM pg_namespace n
+    WHERE n.nspname !~ '^(pg_|information_schema$|public$)'
+)
+SELECT o.nspname || '.' || p.proname FROM ours o JOIN pg_proc p ON p.pronamespace = o.oid
+WHERE obj_description(p.oid, 'pg_proc') IS NULL
+UNION ALL
+SELECT t.oid::regtype::text FROM ours o JOIN pg_type t ON t.typnamespace = o.oid
+LEFT JOIN pg_class c ON c.oid = t.typrelid
+WHERE (t.typtype IN ('e', 'd') OR c.relkind = 'c') AND obj_description(t.oid, 'pg_type') IS NULL
+UNION ALL
+SELECT c.oid::regclass::text FROM ours o JOIN pg_class c ON c.relnamespace = o.oid
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND obj_description(c.oid, 'pg_class') IS NULL
+UNION ALL
+SELECT c.oid::regclass || '.' || a.attname FROM ours o
+JOIN pg_class c ON c.relnamespace = o.oid AND c.relkind IN ('r', 'p', 'v', 'm')
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE col_description(c.oid, a.attnum) IS NULL
+"""
+"""What has no comment."""
+
 
 def ask(clone: Clone, statement: str, *values: Any) -> list[tuple[Any, ...]]:
     """Run a statement as the app, in a transaction of its own; return its rows, if it has any."""

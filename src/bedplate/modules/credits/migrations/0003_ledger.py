@@ -268,26 +268,47 @@ CREATE FUNCTION credits.cost_of(
         p_default);
 """
 
-FUNCTIONS = (
-    "cost_of(credits.operation_type, int)",
-    "burn(uuid, uuid, int, timestamptz)",
-    "parts(uuid, int, timestamptz)",
-    "open_grants(uuid, timestamptz)",
-    "lock_account({user_key}, credits.operation_type, jsonb)",
-    "settle(uuid, timestamptz)",
-    "plan_expiry(uuid)",
-    "end_hold(uuid, text, timestamptz)",
-    "free_hold(uuid)",
-    "expire_grant(uuid, int, timestamptz)",
-    "refuse(text, text, text, bytea, int, int)",
-    "kept_refusal(text, text, text, bytea)",
-    "request_hash(credits.operation_type, int, jsonb)",
-    "record(credits.audit_action, text, uuid, int, int, text)",
-    "change(int, int)",
-    "leave()",
-    "enter()",
-    "act(jsonb)",
-)
+FUNCTIONS = {
+    "cost_of(credits.operation_type, int)": (
+        "What an operation costs now: as configured, else the default given."
+    ),
+    "burn(uuid, uuid, int, timestamptz)": (
+        "Takes an amount from the grants of an account, for a charge, and writes down from which."
+    ),
+    "parts(uuid, int, timestamptz)": (
+        "The grants that pay an amount, each with its part; raises where they do not cover it."
+    ),
+    "open_grants(uuid, timestamptz)": (
+        "The grants of an account that may pay, in burn order, with what of each is free."
+    ),
+    "lock_account({user_key}, credits.operation_type, jsonb)": (
+        "Locks an account, ends what is over, tells who acts; the first thing a verb does."
+    ),
+    "settle(uuid, timestamptz)": "Ends the holds and the grants of an account that are over.",
+    "plan_expiry(uuid)": "Notes when the next hold or grant of an account will be over.",
+    "end_hold(uuid, text, timestamptz)": (
+        "Ends a hold in a state; what it kept of grants that are over expires."
+    ),
+    "free_hold(uuid)": "Gives back to the grants what a hold kept of them.",
+    "expire_grant(uuid, int, timestamptz)": (
+        "Takes an amount of a grant that is over out of the balance, and records it."
+    ),
+    "refuse(text, text, text, bytea, int, int)": "Keeps a refusal under its key.",
+    "kept_refusal(text, text, text, bytea)": (
+        "The refusal kept under a key, or that the key is another request''s."
+    ),
+    "request_hash(credits.operation_type, int, jsonb)": (
+        "What tells one request under a key from another."
+    ),
+    "record(credits.audit_action, text, uuid, int, int, text)": (
+        "Writes an entry of the audit log about a balance."
+    ),
+    "change(int, int)": "A balance before and after, as the audit log writes it.",
+    "leave()": "Lets capture see changes again.",
+    "enter()": "Tells capture that the verb records by itself what it changes.",
+    "act(jsonb)": "Takes over who is acting, as the call carries it; returns the actor.",
+}
+"""Each with its comment, in the order in which they can be dropped."""
 
 
 def upgrade() -> None:
@@ -295,8 +316,9 @@ def upgrade() -> None:
     run = lines.current().execute
     for text in (RECORDING, REFUSALS, EXPIRY, LOCK, GRANTS):
         run(lines.with_places(text))
-    for signature in FUNCTIONS:
+    for signature, comment in FUNCTIONS.items():
         run(lines.with_places(f"REVOKE ALL ON FUNCTION credits.{signature} FROM PUBLIC"))
+        run(lines.with_places(f"COMMENT ON FUNCTION credits.{signature} IS '{comment}'"))
 
 
 def downgrade() -> None:

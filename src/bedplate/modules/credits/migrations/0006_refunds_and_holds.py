@@ -132,6 +132,8 @@ BEGIN
     PERFORM credits.plan_expiry(v_account.balance_id);
     PERFORM credits.leave();
 END $$;
+COMMENT ON FUNCTION credits.require_refundable() IS
+    'Refuses a refund of what is no charge, or beyond what is left of it.';
 COMMENT ON FUNCTION credits.refund(uuid, uuid, text, int, jsonb, jsonb) IS
     'Gives a charge back, in whole or in part, to the grants that paid for it.';
 """

@@ -49,6 +49,8 @@ BEGIN
     END IF;
     PERFORM credits.leave();
 END $$;
+COMMENT ON FUNCTION credits.grant_opening() IS
+    'Makes the grant that an account''s opening balance is.';
 COMMENT ON FUNCTION credits.open_account(uuid, {user_key}, int, jsonb) IS
     'Gives a user an account; the one it has, where it has one.';
 """
