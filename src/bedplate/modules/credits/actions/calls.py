@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ARRAY, Integer, Interval, Text, Uuid, bindparam, text
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, text
+from sqlalchemy.types import NullType, TypeEngine
 
 from bedplate.kernel.errors import BedplateError, IdempotencyConflict
 from bedplate.kernel.query import Query
@@ -27,10 +27,12 @@ from bedplate.modules.credits.errors import (
     UnknownUser,
 )
 
+# Text of which the function's own parameter says what it is: keys of users may be of several types.
+_READ_BY_THE_FUNCTION = NullType()
 _TYPES: Mapping[str, TypeEngine[Any]] = {
     "accounts_max": Integer(),
     "amount": Integer(),
-    "amounts": ARRAY(Integer()),
+    "amounts": _READ_BY_THE_FUNCTION,
     "context": document(),
     "credits": Integer(),
     "default_cost": Integer(),
@@ -40,15 +42,15 @@ _TYPES: Mapping[str, TypeEngine[Any]] = {
     "expires_in": Interval(),
     "hold_id": Uuid(),
     "id": Uuid(),
-    "ids": ARRAY(Uuid()),
+    "ids": _READ_BY_THE_FUNCTION,
     "key": Text(),
-    "keys": ARRAY(Text()),
+    "keys": _READ_BY_THE_FUNCTION,
     "operation": Text(),
-    "operations": ARRAY(Text()),
+    "operations": _READ_BY_THE_FUNCTION,
     "terms": document(),
     "usage_id": Uuid(),
     "user_id": user_key(),
-    "users": ARRAY(user_key()),
+    "users": _READ_BY_THE_FUNCTION,
 }
 _FAILURES: Mapping[str, tuple[type[BedplateError], str]] = {
     "AMOUNT": (AmountInvalid, "the amount is out of range."),

@@ -9,9 +9,9 @@ from uuid import UUID
 from bedplate.kernel import ids
 from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Writer, carried_context
-from bedplate.kernel.errors import LimitExceeded
+from bedplate.kernel.errors import FieldInvalid, LimitExceeded
 from bedplate.kernel.types import user_key
-from bedplate.kernel.values import converter
+from bedplate.kernel.values import array_text, converter
 from bedplate.modules.credits import rules
 from bedplate.modules.credits.actions.answers import Charge, Deducted, Refunded, Refused
 from bedplate.modules.credits.actions.calls import call, failure
@@ -28,8 +28,8 @@ DEDUCT = call(
 )
 DEDUCT_MANY = call(
     "SELECT place, outcome, usage_id, credits, balance, available, at, replayed "
-    "FROM credits.deduct_many(:ids, :users, CAST(:operations AS credits.operation_type[]), :keys, "
-    ":amounts, :details, :defaults, :context) ORDER BY place"
+    "FROM credits.deduct_many(:ids, :users, :operations, :keys, :amounts, :details, :defaults, "
+    ":context) ORDER BY place"
 )
 REFUND = call(
     "SELECT outcome, usage_id, credits, balance, replayed "
@@ -105,19 +105,19 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
     details = [charge.details for charge in charges]
     rows = await db.all(
         DEDUCT_MANY,
-        ids=ids.many(len(charges)),
-        users=[_user(db, charge.user_id, place) for place, charge in enumerate(charges)],
-        operations=[operation.value for operation in operations],
-        keys=[
+        ids=array_text(ids.texts(len(charges))),
+        users=array_text(_users(db, charges)),
+        operations=array_text(operation.value for operation in operations),
+        keys=array_text(
             rules.require_key(charge.key, f"charges[{place}].key")
             for place, charge in enumerate(charges)
-        ],
-        amounts=[
+        ),
+        amounts=array_text(
             None
             if charge.amount is None
-            else rules.require_amount(charge.amount, f"charges[{place}].amount")
+            else str(rules.require_amount(charge.amount, f"charges[{place}].amount"))
             for place, charge in enumerate(charges)
-        ],
+        ),
         details=details if any(each is not None for each in details) else None,
         defaults=_DEFAULTS,
         context=carried_context(db),
@@ -136,8 +136,13 @@ def _matched(
         yield row, charges[row[0] - 1], operations[row[0] - 1]
 
 
-def _user(db: Writer, user_id: UserId, place: int) -> Any:
-    return converter(user_key(), db.dialect, f"charges[{place}].user_id")(user_id)
+def _users(db: Writer, charges: Sequence[Charge]) -> Iterator[str]:
+    converted = converter(user_key(), db.dialect, "user_id")
+    for place, charge in enumerate(charges):
+        try:
+            yield str(converted(charge.user_id))
+        except FieldInvalid as wrong:
+            raise type(wrong)(f"charges[{place}].{wrong.message}", wrong.next_step) from None
 
 
 def _answer(
