@@ -34,17 +34,17 @@ DECLARE
     v_problem text;
     v_size int := cardinality(p_ids);
     v_first int[];
+    v_number int[];
     -- Accounts, by their number in the order in which they were locked.
     a_user {user_key}[]; a_id uuid[]; a_left int[]; a_free int[]; a_before int[];
     a_at timestamptz[]; a_grant int[]; a_last int[];
     n int := 0;
     -- Their grants, in burn order.
-    g_id uuid[]; g_free int[]; g_taken int[];
+    g_id uuid[]; g_free int[]; g_before int[];
     m int := 0;
     -- Answers, by place; and what is to be written.
     o_outcome text[]; o_id uuid[]; o_credits int[]; o_balance int[]; o_available int[];
-    o_at timestamptz[]; o_replayed boolean[];
-    w_place int[]; w_account int[]; w int := 0;
+    o_at timestamptz[]; o_replayed boolean[]; o_account int[];
     f_place int[]; f_account int[]; f int := 0;
     l_usage uuid[]; l_grant uuid[]; l_amount int[]; l int := 0;
     v_cost int; v_need int; v_part int; v_grant int; v_one int;
@@ -72,15 +72,25 @@ BEGIN
         m := m + 1;
         g_id[m] := r.id;
         g_free[m] := r.free;
-        g_taken[m] := 0;
         IF a_last[r.n] = 0 THEN
             a_grant[r.n] := m;
         END IF;
         a_last[r.n] := m;
     END LOOP;
+    g_before := g_free;
     v_costs := p_defaults || coalesce(
         (SELECT s.feature_costs FROM credits.admin_settings s), '{}'::jsonb);
     v_actor := bedplate.context('actor');
+    -- Whose a request is: accounts were locked, and numbered, in the order of their users.
+    IF n = 1 THEN
+        v_number := array_fill(1, ARRAY[v_size]);
+    ELSE
+        v_number := ARRAY(
+            SELECT dense_rank() OVER (ORDER BY q.user_id)
+            FROM unnest(p_users) WITH ORDINALITY AS q (user_id, place)
+            ORDER BY q.place
+        );
+    END IF;
     IF EXISTS (
         SELECT FROM unnest(p_users, p_keys) AS q (user_id, key)
         GROUP BY q.user_id, q.key HAVING count(*) > 1
@@ -91,23 +101,24 @@ BEGIN
             ORDER BY q.place
         );
     END IF;
-    -- As long as each other from the start: an array that grew later would be read out of step.
-    o_outcome := array_fill(NULL::text, ARRAY[v_size]);
-    o_id := array_fill(NULL::uuid, ARRAY[v_size]);
+    -- All as long as each other, and as if every request were charged now: whatever is not, says so.
+    o_outcome := array_fill('DEDUCTED'::text, ARRAY[v_size]);
+    o_replayed := array_fill(false, ARRAY[v_size]);
+    o_id := p_ids;
     o_credits := array_fill(NULL::int, ARRAY[v_size]);
     o_balance := o_credits;
     o_available := o_credits;
+    o_account := o_credits;
     o_at := array_fill(NULL::timestamptz, ARRAY[v_size]);
     FOR r IN
-        SELECT q.*, nullif(p_details -> q.place::int - 1, 'null') AS details, x.n,
+        SELECT q.*, nullif(p_details -> q.place::int - 1, 'null') AS details,
                h.id AS done_id, h.operation_type, h.is_priced, h.credits_used, h.balance_after,
                h.available_after, h."timestamp", h.details AS done_details, k.request_hash, k.answer
-        FROM unnest(p_ids, p_users, p_operations, p_keys, p_amounts)
-            WITH ORDINALITY AS q (id, user_id, operation, key, amount, place)
-        LEFT JOIN unnest(a_user) WITH ORDINALITY AS x (user_id, n) ON x.user_id = q.user_id
+        FROM unnest(p_ids, p_users, p_operations, p_keys, p_amounts, v_number)
+            WITH ORDINALITY AS q (id, user_id, operation, key, amount, n, place)
         LEFT JOIN LATERAL (
             SELECT * FROM credits.usage_history h
-            WHERE h.credit_balance_id = a_id[x.n] AND h.action = 'deduct' AND h.key = q.key
+            WHERE h.credit_balance_id = a_id[q.n] AND h.action = 'deduct' AND h.key = q.key
             OFFSET 0
         ) AS h ON true
         LEFT JOIN LATERAL (
@@ -118,7 +129,6 @@ BEGIN
         ORDER BY q.place
     LOOP
         v_problem := NULL;
-        o_replayed[r.place] := true;
         IF a_id[r.n] IS NULL THEN
             v_problem := 'UNKNOWN_ACCOUNT';
         ELSIF r.amount < 1 THEN
@@ -128,6 +138,7 @@ BEGIN
         ELSIF v_first[r.place] < r.place THEN
             -- The same key twice in one call: the second is a replay of the first.
             v_one := v_first[r.place];
+            o_replayed[r.place] := true;
             IF p_operations[v_one] IS DISTINCT FROM r.operation
                OR p_amounts[v_one] IS DISTINCT FROM r.amount
                OR nullif(p_details -> v_one - 1, 'null') IS DISTINCT FROM r.details
@@ -146,7 +157,7 @@ BEGIN
             THEN
                 v_problem := 'CONFLICT';
             END IF;
-            o_outcome[r.place] := 'DEDUCTED';
+            o_replayed[r.place] := true;
             o_id[r.place] := r.done_id;
             o_credits[r.place] := r.credits_used;
             o_balance[r.place] := r.balance_after;
@@ -156,17 +167,19 @@ BEGIN
             IF r.request_hash <> credits.request_hash(r.operation, r.amount, r.details) THEN
                 v_problem := 'CONFLICT';
             END IF;
+            o_replayed[r.place] := true;
             o_outcome[r.place] := 'REFUSED';
+            o_id[r.place] := NULL;
             o_credits[r.place] := (r.answer ->> 'needed')::int;
             o_available[r.place] := (r.answer ->> 'available')::int;
         ELSE
             v_cost := coalesce(r.amount, (v_costs ->> r.operation::text)::int);
-            o_replayed[r.place] := false;
             o_credits[r.place] := v_cost;
             IF v_cost IS NULL THEN
                 v_problem := 'NO_COST';
             ELSIF a_free[r.n] < v_cost THEN
                 o_outcome[r.place] := 'REFUSED';
+                o_id[r.place] := NULL;
                 o_available[r.place] := a_free[r.n];
                 f := f + 1;
                 f_place[f] := r.place;
@@ -174,14 +187,10 @@ BEGIN
             ELSE
                 a_left[r.n] := a_left[r.n] - v_cost;
                 a_free[r.n] := a_free[r.n] - v_cost;
-                o_outcome[r.place] := 'DEDUCTED';
-                o_id[r.place] := r.id;
+                o_account[r.place] := r.n;
                 o_balance[r.place] := a_left[r.n];
                 o_available[r.place] := a_free[r.n];
                 o_at[r.place] := a_at[r.n];
-                w := w + 1;
-                w_place[w] := r.place;
-                w_account[w] := r.n;
                 v_need := v_cost;
                 v_grant := a_grant[r.n];
                 WHILE v_need > 0 LOOP
@@ -196,7 +205,6 @@ BEGIN
                         l_grant[l] := g_id[v_grant];
                         l_amount[l] := v_part;
                         g_free[v_grant] := g_free[v_grant] - v_part;
-                        g_taken[v_grant] := g_taken[v_grant] + v_part;
                         v_need := v_need - v_part;
                     END IF;
                     IF v_need > 0 THEN
@@ -219,10 +227,13 @@ BEGIN
     INSERT INTO credits.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
          available_after, is_priced, details, "timestamp")
-    SELECT o_id[t.place], a_user[t.n], a_id[t.n], p_operations[t.place], o_credits[t.place],
-           'deduct', p_keys[t.place], o_balance[t.place], o_available[t.place],
-           p_amounts[t.place] IS NULL, nullif(p_details -> t.place - 1, 'null'), o_at[t.place]
-    FROM unnest(w_place, w_account) AS t (place, n);
+    SELECT t.id, t.user_id, a_id[t.n], t.operation, t.credits, 'deduct', t.key, t.balance,
+           t.available, t.amount IS NULL, nullif(p_details -> t.place::int - 1, 'null'), a_at[t.n]
+    FROM unnest(p_ids, p_users, p_operations, o_credits, p_keys, o_balance, o_available, p_amounts,
+                o_account)
+        WITH ORDINALITY AS t (id, user_id, operation, credits, key, balance, available, amount, n,
+                              place)
+    WHERE t.n IS NOT NULL;
     INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
     SELECT * FROM unnest(l_usage, l_grant, l_amount);
     PERFORM credits.refuse(
@@ -232,8 +243,9 @@ BEGIN
             nullif(p_details -> t.place - 1, 'null')),
         o_credits[t.place], o_available[t.place])
     FROM unnest(f_place, f_account) AS t (place, n);
-    UPDATE credits.credit_grants g SET remaining = g.remaining - t.taken
-    FROM unnest(g_id, g_taken) AS t (id, taken) WHERE g.id = t.id AND t.taken > 0;
+    UPDATE credits.credit_grants g SET remaining = g.remaining - (t.before - t.free)
+    FROM unnest(g_id, g_free, g_before) AS t (id, free, before)
+    WHERE g.id = t.id AND t.free < t.before;
     UPDATE credits.credit_balances b
     SET credits_remaining = t.remaining, last_synced_at = t.at, updated_at = t.at
     FROM unnest(a_id, a_left, a_before, a_at) AS t (id, remaining, was, at)
@@ -242,7 +254,8 @@ BEGIN
     PERFORM credits.record(
         'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n], a_before[t.n], a_left[t.n],
         a_before[t.n] - a_left[t.n] || ' credits in ' || t.charges || ' charges')
-    FROM (SELECT x.n, count(*) AS charges FROM unnest(w_account) AS x (n) GROUP BY x.n) AS t;
+    FROM (SELECT x.n, count(*) AS charges FROM unnest(o_account) AS x (n)
+          WHERE x.n IS NOT NULL GROUP BY x.n) AS t;
     PERFORM credits.leave();
     RETURN QUERY
     SELECT t.place::int, t.outcome, t.id, t.credits, t.balance, t.available, t.at, t.replayed
