@@ -101,7 +101,7 @@ BEGIN
             ORDER BY q.place
         );
     END IF;
-    -- All as long as each other, and as if every request were charged now: whatever is not, says so.
+    -- All of one length, and as if every request were charged now: whatever is not, says so.
     o_outcome := array_fill('DEDUCTED'::text, ARRAY[v_size]);
     o_replayed := array_fill(false, ARRAY[v_size]);
     o_id := p_ids;
