@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,9 @@ from tests.world import CLIENTS, World
 # Before anything asks for a temporary file, and for every program that tests start.
 os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()
 os.environ["XDG_CACHE_HOME"] = memory.cache()
+# What a shell starts in the background ignores Ctrl-C, and so would every program of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
