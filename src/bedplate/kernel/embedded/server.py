@@ -51,7 +51,8 @@ OWNER_FILE = "project"
 # Nothing of the caller's environment (PGDATA, PGOPTIONS, a locale) may steer the server.
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 # Commits still reach the system's cache, so that even a killed test server loses none.
-NOT_DURABLE = ("fsync=off", "full_page_writes=off")
+# Several processes of tests share it, each with as many clients as it wants to see at once.
+THROWAWAY = ("fsync=off", "full_page_writes=off", "max_connections=300")
 IN_USE = "is still in use"
 
 
@@ -163,7 +164,7 @@ def start(home: Home, record: Record, *, admin_password: str, durable: bool) -> 
         "timezone=UTC",
         "log_timezone=UTC",
         "log_checkpoints=off",
-        *(() if durable else NOT_DURABLE),
+        *(() if durable else THROWAWAY),
     ]
     argv = [str(programs / "postgres"), "-D", str(data)]
     for setting in settings:
