@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.asking import ask
 from tests.modules.credits.accounts import new_account
 from tests.world import World
 
@@ -46,6 +47,13 @@ SELECT count(*) FROM generate_series(1, %s) AS n, credits.reserve(
 READ = """
 SELECT relname::text, (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int
 FROM pg_stat_xact_user_tables WHERE schemaname = 'credits'
+"""
+
+
+# A plan that is dear because it may not scan would be compiled, for each charge, under its lock.
+COMPILED = """
+SELECT oid::regprocedure::text FROM pg_proc
+WHERE 'enable_seqscan=off' = ANY (proconfig) AND NOT 'jit=off' = ANY (proconfig)
 """
 
 
@@ -88,3 +96,9 @@ def test_a_verb_reads_by_keys_whatever_the_tables_were_when_it_was_planned(world
     }
     assert much == {}
     assert any(rows for tables in read.values() for rows in tables.values())
+
+
+def test_what_forbids_scans_forbids_compiling(world: World) -> None:
+    forbidding = COMPILED.partition(" AND NOT")[0]
+    assert len(ask(world.clone, forbidding)) >= 9
+    assert ask(world.clone, COMPILED) == []

@@ -17,7 +17,7 @@ CREATE FUNCTION credits.deduct(
     OUT at timestamptz, OUT replayed boolean
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     v_account record;
     v_done record;
