@@ -5,9 +5,9 @@ as the owner, under the account's row lock, which `lock_account` takes before an
 
 Every verb forbids whole scans and joins by hash or merge, wherever it reads. Plans live as long as
 the connection, and these functions' are shared by the verbs: one made while the tables were small
-would go on to read them whole, here and in the foreign keys' own lookups. Until PostgreSQL 17 a scan
-that is forbidden makes the plan look dear wherever it has no other way, which is when a server that
-can compile plans does: milliseconds for each charge, under the account's lock. So it must not.
+would go on to read them whole, here and in the foreign keys' own lookups. Before PostgreSQL 18 a
+scan that is forbidden makes the plan look dear where it has no other way, which is when a server
+that can compile plans does: milliseconds for each charge, under the account's lock. So it must not.
 """
 
 from __future__ import annotations
