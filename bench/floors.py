@@ -47,7 +47,8 @@ def missed(report: Report) -> list[str]:
         if (found := report.ratio(floor.work, floor.peer)) is not None and found < floor.least
     ]
     depth = report.depth_cost(BEDPLATE)
-    if BEDPLATE not in report.versions:
+    # Where receipts alone were measured, nobody ran against anybody.
+    if BEDPLATE not in report.versions and not report.receipt_ms:
         sentences.append("Bedplate itself did not run")
     elif depth is not None and depth > DEEP_PAGE_MOST:
         sentences.append(

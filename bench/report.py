@@ -183,7 +183,7 @@ def _table(report: Report) -> list[list[str]]:
         costs = [report.depth_cost(name) for name in names]
         depth = [f"{cost:.1f}" if cost is not None else "–" for cost in costs]
         table.append(["times the first page's time, at depth", *depth])
-    return table
+    return table if len(table) > 1 else []
 
 
 def _variants(report: Report) -> list[str]:
