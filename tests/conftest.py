@@ -15,7 +15,7 @@ from bedplate.kernel.settings import Settings, load
 from bedplate.testing import Clone, FrozenClock
 from tests import memory
 from tests.reader import Reader
-from tests.world import CLIENTS, World
+from tests.world import CLIENTS, World, opened
 
 # Before anything asks for a temporary file, and for every program that tests start.
 os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()
@@ -66,9 +66,7 @@ def bedplate_settings() -> Settings:
 def world(
     request: pytest.FixtureRequest, bedplate_clone: Clone, bedplate_clock: FrozenClock
 ) -> Iterator[World]:
-    made = World(request.param, bedplate_clone, bedplate_clock)
-    yield made
-    made.close()
+    yield from opened(request.param, bedplate_clone, bedplate_clock)
 
 
 @pytest.fixture(params=["async", "sync"])
@@ -76,10 +74,7 @@ def wide_world(
     request: pytest.FixtureRequest, bedplate_clone: Clone, bedplate_clock: FrozenClock
 ) -> Iterator[World]:
     """A world whose pool has a connection for each of CLIENTS clients."""
-    settings = replace(bedplate_clone.settings, pool_size_max=CLIENTS)
-    made = World(request.param, replace(bedplate_clone, settings=settings), bedplate_clock)
-    yield made
-    made.close()
+    yield from opened(request.param, bedplate_clone, bedplate_clock, pool_size_max=CLIENTS)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from bedplate.integrations.blocking import BlockingLeaf, open_project, wait
@@ -61,3 +62,10 @@ class World:
         self.run(self.project.close())
         if self._runner is not None:
             self._runner.close()
+
+
+def opened(mode: Mode, clone: Clone, clock: FrozenClock, **changed: Any) -> Iterator[World]:
+    """Yield a world on the clone whose settings are changed so, and close it: for a fixture."""
+    made = World(mode, replace(clone, settings=replace(clone.settings, **changed)), clock)
+    yield made
+    made.close()

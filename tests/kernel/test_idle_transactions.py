@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import literal, select
 
 from bedplate import errors
 from bedplate.testing import Clone, FrozenClock
-from tests.world import World
+from tests.world import World, opened
 
 IDLE_MS = 100
 ONE = select(literal(1))
@@ -21,10 +20,9 @@ ONE = select(literal(1))
 def impatient(
     request: pytest.FixtureRequest, bedplate_clone: Clone, bedplate_clock: FrozenClock
 ) -> Iterator[World]:
-    settings = replace(bedplate_clone.settings, idle_in_transaction_timeout_ms=IDLE_MS)
-    made = World(request.param, replace(bedplate_clone, settings=settings), bedplate_clock)
-    yield made
-    made.close()
+    yield from opened(
+        request.param, bedplate_clone, bedplate_clock, idle_in_transaction_timeout_ms=IDLE_MS
+    )
 
 
 @pytest.mark.parametrize("statements", [1, 2])

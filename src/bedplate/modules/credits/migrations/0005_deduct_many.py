@@ -262,10 +262,9 @@ BEGIN
     FROM unnest(o_outcome, o_id, o_credits, o_balance, o_available, o_at, o_replayed)
         WITH ORDINALITY AS t (outcome, id, credits, balance, available, at, replayed, place);
 END $$;
-COMMENT ON FUNCTION credits.{signature} IS
-    'Charges like deduct, many at a time, in the order given; all of them or none.';
 """
 
+COMMENT = "Charges like deduct, many at a time, in the order given; all of them or none."
 SIGNATURE = (
     "deduct_many(uuid[], {user_key}[], credits.operation_type[], text[], int[], "
     "jsonb, jsonb, jsonb)"
@@ -274,8 +273,9 @@ SIGNATURE = (
 
 def upgrade() -> None:
     """Create the verb, for the app's role."""
-    statements = DEDUCT_MANY.replace("{signature}", SIGNATURE)
-    lines.current().execute(lines.with_places(statements))
+    run = lines.current().execute
+    run(lines.with_places(DEDUCT_MANY))
+    run(lines.with_places(f"COMMENT ON FUNCTION credits.{SIGNATURE} IS '{COMMENT}'"))
     lines.executable(lines.with_places(SIGNATURE))
 
 
