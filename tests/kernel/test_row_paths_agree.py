@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -66,10 +67,24 @@ ROWS = st.fixed_dictionaries({name: st.none() | values for name, values in FIELD
 
 
 def comparable(value: Any) -> Any:
-    """Documents are compared as Python does: 2.0 may come back from jsonb as 2."""
+    """Documents are compared as Python does: 2.0 may come back from jsonb as 2.
+
+    A moment is compared in UTC: Python calls one that a change of clocks skips or repeats
+    unequal to the same moment of every other zone (PEP 495).
+    """
     if isinstance(value, float) and (math.isnan(value) or value == 0):
         return repr(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
     return value
+
+
+def test_an_hour_that_never_was_is_compared_as_the_moment_it_means() -> None:
+    """What once broke the property below, by chance: clocks went from 2:00 to 3:00 that night."""
+    skipped = datetime(2026, 3, 29, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    stored = skipped.astimezone(UTC)
+    assert skipped != stored
+    assert comparable(skipped) == comparable(stored)
 
 
 def test_every_column_has_a_strategy() -> None:
