@@ -27,7 +27,8 @@ SAMPLES = 200
 PAGE_ROWS = 50
 
 _TRIGGERS = "ALTER TABLE accounting.invoices {} TRIGGER USER"
-# As years of business would have left them: four of five are paid, a few are open or overdue.
+# As years of business would have left them: four of five are paid, a few are open or overdue. Who
+# is billed is picked out of an array: a join to a row's number compares every two.
 _INVOICES = """
     INSERT INTO accounting.invoices (
         id, user_id, total_miners, unit_price, due_date, invoice_number, status,
@@ -35,9 +36,9 @@ _INVOICES = """
     SELECT bedplate.uuid7(), c.id, 2, 42, day, 'PAST-' || n, s.status::accounting.invoice_status,
            day, day, CASE WHEN s.status = 'PAID' THEN day END,
            CASE WHEN s.status = 'PAID' THEN 84 ELSE 0 END, c.id, day
-    FROM generate_series(1, %(invoices)s) AS n
-    JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS all
-          FROM auth.users WHERE email LIKE 'billed%%') AS c ON c.place = 1 + n %% c.all
+    FROM (SELECT array_agg(id) AS ids FROM auth.users WHERE email LIKE 'billed%%') AS u
+    CROSS JOIN generate_series(1, %(invoices)s) AS n
+    CROSS JOIN LATERAL (SELECT u.ids[1 + n %% cardinality(u.ids)]) AS c (id)
     CROSS JOIN LATERAL (
         SELECT date '2020-01-01' + (n * 2000::bigint / %(invoices)s)::int) AS d (day)
     CROSS JOIN LATERAL (SELECT CASE n %% 20 WHEN 0 THEN 'OVERDUE' WHEN 1 THEN 'ISSUED'
