@@ -58,9 +58,13 @@ _VIOLATIONS = """
         SELECT coalesce(sum(credits_used), 0) AS used
         FROM {0}.usage_history WHERE credit_balance_id = b.id) AS h ON true
     LEFT JOIN LATERAL (
-        SELECT coalesce(sum(a.amount), 0) AS paid
-        FROM {0}.usage_allocations a JOIN {0}.credit_grants c ON c.id = a.grant_id
-        WHERE c.credit_balance_id = b.id) AS a ON true
+        SELECT coalesce(sum(p.amount), 0) AS paid FROM (
+            SELECT credits_used AS amount FROM {0}.usage_history
+            WHERE credit_balance_id = b.id AND grant_id IS NOT NULL
+            UNION ALL
+            SELECT a.amount
+            FROM {0}.usage_allocations a JOIN {0}.credit_grants c ON c.id = a.grant_id
+            WHERE c.credit_balance_id = b.id) AS p) AS a ON true
     WHERE (b.credits_remaining, g.remaining, a.paid)
         IS DISTINCT FROM (g.granted - h.used, g.granted - h.used, h.used)
 """

@@ -15,7 +15,7 @@ COSTS = {
     "cost_update": "bare UPDATE of the balance",
     "cost_history": "and a history row, unique by its key",
     "cost_key": "and the account locked first, the key looked up",
-    "cost_grants": "and a grant burned in order, its allocation noted",
+    "cost_grants": "and a grant burned in order, named by the row",
     "cost_audit": "and an audit row",
 }
 """Each does all that the one before does, in one statement written by hand."""

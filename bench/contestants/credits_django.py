@@ -70,6 +70,7 @@ class UsageHistory(models.Model):
     key = models.TextField()
     balance_after = models.IntegerField()
     available_after = models.IntegerField()
+    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, null=True)
     timestamp = models.DateTimeField()
 
     class Meta:
@@ -78,7 +79,7 @@ class UsageHistory(models.Model):
 
 
 class UsageAllocation(models.Model):
-    """Which grant paid."""
+    """Which grant paid, where no single one did."""
 
     pk = models.CompositePrimaryKey("usage_id", "grant_id")
     usage = models.ForeignKey(UsageHistory, on_delete=models.PROTECT)
@@ -130,11 +131,13 @@ class CreditsDjango:
             key=key,
             balance_after=balance.credits_remaining,
             available_after=available,
+            grant=paid[0][0] if len(paid) == 1 else None,
             timestamp=now,
         )
-        UsageAllocation.objects.bulk_create(
-            UsageAllocation(usage=usage, grant=grant, amount=taken) for grant, taken in paid
-        )
+        if len(paid) > 1:
+            UsageAllocation.objects.bulk_create(
+                UsageAllocation(usage=usage, grant=grant, amount=taken) for grant, taken in paid
+            )
         return amount, balance.credits_remaining
 
     def further(self) -> Mapping[str, Offer]:

@@ -35,9 +35,9 @@ _BALANCE = """
 _USAGE = """
     INSERT INTO bench_apart.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key,
-         balance_after, available_after, "timestamp")
+         balance_after, available_after, grant_id, "timestamp")
     SELECT %(id)s, user_id, id, 'AI_TEXT_CHAT', 1, 'deduct', %(key)s, credits_remaining,
-           credits_remaining - credits_held, bedplate.clock()
+           credits_remaining - credits_held, {grant}, bedplate.clock()
     FROM balance
     RETURNING id, credit_balance_id, balance_after
 """
@@ -57,10 +57,6 @@ _GRANTED = """
         ORDER BY g.priority, g.expires_at, g.created_at, g.id LIMIT 1)
     RETURNING id
 """
-_ALLOCATED = """
-    INSERT INTO bench_apart.usage_allocations (usage_id, grant_id, amount)
-    SELECT usage.id, granted.id, 1 FROM usage, granted
-"""
 _AUDITED = """
     INSERT INTO bench_apart.audit_logs (action, entity_type, entity_id, changes, description)
     SELECT 'CREDITS_DEDUCTED', 'CreditBalance', credit_balance_id::text,
@@ -77,11 +73,14 @@ def _with(**parts: str) -> bytes:
     return f"WITH {steps} SELECT balance_after FROM usage".encode()
 
 
-_CHECKED = {"locked": _LOCKED, "balance": _BALANCE.format(source=_UNKNOWN), "usage": _USAGE}
-_BURNED = _CHECKED | {"granted": _GRANTED, "allocated": _ALLOCATED}
+_UNPAID = _USAGE.format(grant="NULL::uuid")
+_PAID = _USAGE.format(grant="(SELECT id FROM granted)")
+_TAKEN = {"locked": _LOCKED, "balance": _BALANCE.format(source=_UNKNOWN)}
+_CHECKED = _TAKEN | {"usage": _UNPAID}
+_BURNED = _TAKEN | {"granted": _GRANTED, "usage": _PAID}
 STEPS = {
     "cost_update": _BARE_UPDATE,
-    "cost_history": _with(balance=_BALANCE.format(source=_UNLOCKED), usage=_USAGE),
+    "cost_history": _with(balance=_BALANCE.format(source=_UNLOCKED), usage=_UNPAID),
     "cost_key": _with(**_CHECKED),
     "cost_grants": _with(**_BURNED),
     "cost_audit": _with(**_BURNED, audited=_AUDITED),

@@ -84,12 +84,13 @@ class UsageHistory(Table):
     key: Mapped[str]
     balance_after: Mapped[int]
     available_after: Mapped[int]
+    grant_id: Mapped[UUID | None] = mapped_column(ForeignKey(CreditGrant.id))
     timestamp: Mapped[datetime]
     allocations: Mapped[list[UsageAllocation]] = relationship()
 
 
 class UsageAllocation(Table):
-    """Which grant paid."""
+    """Which grant paid, where no single one did."""
 
     __tablename__ = "usage_allocations"
     __table_args__ = IN_SCHEMA
@@ -138,6 +139,7 @@ class CreditsSqlalchemy:
             if available < 0:
                 return None
             now = datetime.now(UTC)
+            paid = await _burn(session, balance, amount, now)
             usage = UsageHistory(
                 user_id=user,
                 credit_balance_id=balance.id,
@@ -147,8 +149,9 @@ class CreditsSqlalchemy:
                 key=key,
                 balance_after=balance.credits_remaining - amount,
                 available_after=available,
+                grant_id=paid[0].grant_id if len(paid) == 1 else None,
                 timestamp=now,
-                allocations=await _burn(session, balance, amount, now),
+                allocations=paid if len(paid) > 1 else [],
             )
             session.add(usage)
             balance.credits_remaining -= amount

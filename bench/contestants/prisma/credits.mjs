@@ -66,12 +66,15 @@ const deduct = ([userId, key, amount = 1]) =>
         user_id: userId, credit_balance_id: balance.id, operation_type: "AI_TEXT_CHAT",
         credits_used: amount, action: "deduct", key, balance_after: left,
         available_after: available, timestamp: now,
+        grant_id: allocations.length === 1 ? allocations[0].grant_id : null,
       },
       select: { id: true },
     });
-    await tx.usageAllocation.createMany({
-      data: allocations.map((each) => ({ usage_id: id, ...each })),
-    });
+    if (allocations.length > 1) {
+      await tx.usageAllocation.createMany({
+        data: allocations.map((each) => ({ usage_id: id, ...each })),
+      });
+    }
     return [amount, left];
   }, PATIENCE);
 

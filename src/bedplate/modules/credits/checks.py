@@ -41,7 +41,7 @@ CHECKS = (
             SELECT g.id AS credit_grant_id, g.amount, g.remaining,
                    g.amount - coalesce(a.amount, 0) - coalesce(e.amount, 0) AS recounted
             FROM credits.credit_grants g
-            LEFT JOIN (SELECT grant_id, sum(amount) AS amount FROM credits.usage_allocations
+            LEFT JOIN (SELECT grant_id, sum(amount) AS amount FROM credits.payments
                        GROUP BY grant_id) a ON a.grant_id = g.id
             LEFT JOIN (SELECT grant_id, sum(amount) AS amount FROM credits.credit_expirations
                        GROUP BY grant_id) e ON e.grant_id = g.id
@@ -71,7 +71,7 @@ CHECKS = (
             FROM credits.usage_history h
             LEFT JOIN (SELECT a.usage_id, sum(a.amount) AS amount,
                               bool_or(g.credit_balance_id <> u.credit_balance_id) AS foreign_grant
-                       FROM credits.usage_allocations a
+                       FROM credits.payments a
                        JOIN credits.credit_grants g ON g.id = a.grant_id
                        JOIN credits.usage_history u ON u.id = a.usage_id
                        GROUP BY a.usage_id) a ON a.usage_id = h.id

@@ -119,6 +119,7 @@ CREATE TABLE credits.usage_history (
     available_after INTEGER NOT NULL,
     is_priced BOOLEAN DEFAULT false NOT NULL,
     refund_of UUID,
+    grant_id UUID,
     details JSONB,
     timestamp TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_usage_history PRIMARY KEY (id),
@@ -132,10 +133,13 @@ CREATE TABLE credits.usage_history (
     CONSTRAINT fk_usage_history_credit_balance_id_user_id_credit_balances
         FOREIGN KEY(credit_balance_id, user_id)
         REFERENCES credits.credit_balances (id, user_id) ON DELETE RESTRICT,
+    CONSTRAINT fk_usage_history_grant_id_credit_grants FOREIGN KEY(grant_id)
+        REFERENCES credits.credit_grants (id) ON DELETE RESTRICT,
     CONSTRAINT fk_usage_history_refund_of_usage_history FOREIGN KEY(refund_of)
         REFERENCES credits.usage_history (id) ON DELETE RESTRICT
 );
 
+CREATE INDEX ix_usage_history_grant_id ON credits.usage_history (grant_id);
 CREATE INDEX ix_usage_history_refund_of
     ON credits.usage_history (refund_of)
     WHERE refund_of IS NOT NULL;
@@ -153,6 +157,8 @@ COMMENT ON COLUMN credits.usage_history.available_after IS 'What could be spent 
 COMMENT ON COLUMN credits.usage_history.is_priced IS
     'Whether the amount was the feature''s cost and not the caller''s.';
 COMMENT ON COLUMN credits.usage_history.refund_of IS 'The charge that this refunds.';
+COMMENT ON COLUMN credits.usage_history.grant_id IS
+    'The grant that paid it all; where several did, usage_allocations has them.';
 COMMENT ON COLUMN credits.usage_history.details IS 'What the caller noted.';
 COMMENT ON COLUMN credits.usage_history.timestamp IS 'When it happened.';
 
@@ -169,10 +175,21 @@ CREATE TABLE credits.usage_allocations (
 );
 
 CREATE INDEX ix_usage_allocations_grant_id ON credits.usage_allocations (grant_id);
-COMMENT ON TABLE credits.usage_allocations IS 'Which grants paid for which charges.';
+COMMENT ON TABLE credits.usage_allocations IS
+    'Which grants paid for charges that no single one paid, and got refunds back.';
 COMMENT ON COLUMN credits.usage_allocations.usage_id IS 'The charge or refund.';
 COMMENT ON COLUMN credits.usage_allocations.grant_id IS 'The grant that paid, or got back.';
 COMMENT ON COLUMN credits.usage_allocations.amount IS 'Credits; negative on a refund.';
+
+CREATE VIEW credits.payments WITH (security_invoker = true) AS
+    SELECT h.id AS usage_id, h.grant_id, h.credits_used AS amount
+    FROM credits.usage_history h WHERE h.grant_id IS NOT NULL
+    UNION ALL
+    SELECT a.usage_id, a.grant_id, a.amount FROM credits.usage_allocations a;
+COMMENT ON VIEW credits.payments IS 'Which grants paid for which charges, and got refunds back.';
+COMMENT ON COLUMN credits.payments.usage_id IS 'The charge or refund.';
+COMMENT ON COLUMN credits.payments.grant_id IS 'The grant that paid, or got back.';
+COMMENT ON COLUMN credits.payments.amount IS 'Credits; negative on a refund.';
 
 CREATE TABLE credits.credit_expirations (
     id UUID NOT NULL,
@@ -234,7 +251,7 @@ def upgrade() -> None:
     run(ROOM)
     if not lines.is_bound("users"):
         run(CLERK)
-    lines.grant(*LEDGER, privileges=("SELECT",))
+    lines.grant(*LEDGER, "payments", privileges=("SELECT",))
     lines.append_only("usage_history", "usage_allocations", "credit_expirations")
     lines.guard("credit_balances", "user_id", privileges=("SELECT",))
     lines.guard("usage_history", "user_id", privileges=("SELECT",))
@@ -243,6 +260,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop what upgrade() made."""
     run = lines.current().execute
+    run("DROP VIEW credits.payments")
     for table in reversed(LEDGER):
         run(f"DROP TABLE credits.{table}")
     run("DROP TYPE credits.operation_type")

@@ -218,7 +218,8 @@ BEGIN
 END $$;
 """
 
-# What pays for an amount: the grants in their burn order, each to what of it is free.
+# What pays for an amount: the grants in their burn order, each to what of it is free. `burn` is for
+# amounts that take more than one; where a single grant pays, the charge itself names it.
 GRANTS = """
 CREATE FUNCTION credits.open_grants(p_balance_id uuid, p_at timestamptz)
     RETURNS TABLE (id uuid, free int)

@@ -43,9 +43,12 @@ BEGIN
     IF credits <= available THEN
         INSERT INTO credits.usage_history
             (id, user_id, credit_balance_id, operation_type, credits_used, action, key,
-             balance_after, available_after, is_priced, details, "timestamp")
+             balance_after, available_after, is_priced, grant_id, details, "timestamp")
         SELECT p_id, p_user_id, v_account.balance_id, p_operation, credits, 'deduct', p_key,
-               v_account.remaining - credits, available - credits, p_amount IS NULL, p_details, at
+               v_account.remaining - credits, available - credits, p_amount IS NULL,
+               (SELECT CASE WHEN o.free >= credits AND credits > 0 THEN o.id END
+                FROM credits.open_grants(v_account.balance_id, at) AS o LIMIT 1),
+               p_details, at
         WHERE NOT EXISTS (
             SELECT FROM credits.usage_history h
             WHERE h.credit_balance_id = v_account.balance_id AND h.action = 'deduct'
@@ -53,7 +56,8 @@ BEGIN
         ) AND NOT EXISTS (
             SELECT FROM bedplate.idempotency_keys k
             WHERE k.user_id = p_user_id::text AND k.action = 'credits.deduct' AND k.key = p_key
-        );
+        )
+        RETURNING grant_id INTO v_grant;
         IF FOUND THEN
             outcome := 'DEDUCTED';
             usage_id := p_id;
@@ -62,13 +66,9 @@ BEGIN
             replayed := false;
             v_said := credits.enter();
             -- Nearly always one grant pays it all.
-            UPDATE credits.credit_grants g SET remaining = g.remaining - credits
-            WHERE g.id = (SELECT o.id FROM credits.open_grants(v_account.balance_id, at) o LIMIT 1)
-              AND g.remaining - g.held >= credits AND credits > 0
-            RETURNING g.id INTO v_grant;
-            IF FOUND THEN
-                INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
-                VALUES (p_id, v_grant, credits);
+            IF v_grant IS NOT NULL THEN
+                UPDATE credits.credit_grants g SET remaining = g.remaining - credits
+                WHERE g.id = v_grant;
             ELSE
                 PERFORM credits.burn(p_id, v_account.balance_id, credits, at);
             END IF;

@@ -44,7 +44,7 @@ DECLARE
     m int := 0;
     -- Answers, by place; and what is to be written.
     o_outcome text[]; o_id uuid[]; o_credits int[]; o_balance int[]; o_available int[];
-    o_at timestamptz[]; o_replayed boolean[]; o_account int[];
+    o_at timestamptz[]; o_replayed boolean[]; o_account int[]; o_grant uuid[];
     f_place int[]; f_account int[]; f int := 0;
     l_usage uuid[]; l_grant uuid[]; l_amount int[]; l int := 0;
     v_cost int; v_need int; v_part int; v_grant int; v_one int;
@@ -110,6 +110,7 @@ BEGIN
     o_available := o_credits;
     o_account := o_credits;
     o_at := array_fill(NULL::timestamptz, ARRAY[v_size]);
+    o_grant := array_fill(NULL::uuid, ARRAY[v_size]);
     FOR r IN
         SELECT q.*, nullif(p_details -> q.place::int - 1, 'null') AS details,
                h.id AS done_id, h.operation_type, h.is_priced, h.credits_used, h.balance_after,
@@ -199,14 +200,16 @@ BEGIN
                             a_id[r.n] USING ERRCODE = '23514', HINT = 'Run bedplate check.';
                     END IF;
                     v_part := least(v_need, g_free[v_grant]);
-                    IF v_part > 0 THEN
+                    IF v_part = v_cost THEN
+                        o_grant[r.place] := g_id[v_grant];
+                    ELSIF v_part > 0 THEN
                         l := l + 1;
                         l_usage[l] := r.id;
                         l_grant[l] := g_id[v_grant];
                         l_amount[l] := v_part;
-                        g_free[v_grant] := g_free[v_grant] - v_part;
-                        v_need := v_need - v_part;
                     END IF;
+                    g_free[v_grant] := g_free[v_grant] - v_part;
+                    v_need := v_need - v_part;
                     IF v_need > 0 THEN
                         v_grant := v_grant + 1;
                     END IF;
@@ -226,13 +229,14 @@ BEGIN
     PERFORM credits.enter();
     INSERT INTO credits.usage_history
         (id, user_id, credit_balance_id, operation_type, credits_used, action, key, balance_after,
-         available_after, is_priced, details, "timestamp")
+         available_after, is_priced, grant_id, details, "timestamp")
     SELECT t.id, t.user_id, a_id[t.n], t.operation, t.credits, 'deduct', t.key, t.balance,
-           t.available, t.amount IS NULL, nullif(p_details -> t.place::int - 1, 'null'), a_at[t.n]
+           t.available, t.amount IS NULL, t.grant_id,
+           nullif(p_details -> t.place::int - 1, 'null'), a_at[t.n]
     FROM unnest(p_ids, p_users, p_operations, o_credits, p_keys, o_balance, o_available, p_amounts,
-                o_account)
+                o_account, o_grant)
         WITH ORDINALITY AS t (id, user_id, operation, credits, key, balance, available, amount, n,
-                              place)
+                              grant_id, place)
     WHERE t.n IS NOT NULL;
     INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
     SELECT * FROM unnest(l_usage, l_grant, l_amount);

@@ -112,7 +112,9 @@ BEGIN
         -- Found first, by its own keys: joined or sorted, all of a grant's might be read.
         WITH part AS MATERIALIZED (
             SELECT a.grant_id, a.amount FROM credits.usage_allocations a
-            WHERE a.usage_id = ANY (v_rows || p_usage_id))
+            WHERE a.usage_id = ANY (v_rows || p_usage_id)
+            UNION ALL
+            SELECT v_charge.grant_id, v_charge.credits_used WHERE v_charge.grant_id IS NOT NULL)
         SELECT g.id, g.expires_at, p.paid
         FROM (SELECT part.grant_id, sum(part.amount)::int AS paid FROM part
               GROUP BY part.grant_id HAVING sum(part.amount) > 0) AS p

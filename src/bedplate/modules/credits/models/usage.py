@@ -55,6 +55,11 @@ class UsageHistory(Identified, Model):
         default=None,
         comment="The charge that this refunds.",
     )
+    grant_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("credits.credit_grants.id", ondelete="RESTRICT"),
+        default=None,
+        comment="The grant that paid it all; where several did, usage_allocations has them.",
+    )
     details: Mapped[dict[str, Any] | None] = mapped_column(
         document(), default=None, comment="What the caller noted."
     )
@@ -89,6 +94,8 @@ class UsageHistory(Identified, Model):
             name="sign",
         ),
         CheckConstraint("available_after BETWEEN 0 AND balance_after", name="balance_after"),
+        # Of this alone: one that had the account too would be taken, in small tables, for a key's.
+        Index("ix_usage_history_grant_id", "grant_id"),
         Index("ix_usage_history_user_id", "user_id", "timestamp", "id"),
         Index(
             "ix_usage_history_refund_of",
@@ -100,7 +107,10 @@ class UsageHistory(Identified, Model):
 
 
 class UsageAllocation(Model):
-    """Which grant paid how much of a charge; negative where a refund gave it back."""
+    """Which grant paid how much of a charge that no single one paid; negative on a refund.
+
+    The view `credits.payments` has these and the charges that name their grant themselves.
+    """
 
     __tablename__ = "usage_allocations"
 
@@ -119,5 +129,9 @@ class UsageAllocation(Model):
     __table_args__: Any = (
         CheckConstraint("amount <> 0", name="amount"),
         Index("ix_usage_allocations_grant_id", "grant_id"),
-        {"schema": SCHEMA, "comment": "Which grants paid for which charges."},
+        {
+            "schema": SCHEMA,
+            "comment": "Which grants paid for charges that no single one paid, and got refunds"
+            " back.",
+        },
     )
