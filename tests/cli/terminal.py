@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.cli.warm import warm
+
 BEDPLATE = [sys.executable, "-P", "-m", "bedplate.cli.main"]
 LIMIT_S = 180.0
 
@@ -92,19 +94,12 @@ class Terminal:
     environment: dict[str, str] = field(default_factory=clean_environment)
 
     def run(self, *arguments: str, input: str = "", **environment: str) -> Said:
-        done = subprocess.run(
-            [*BEDPLATE, *arguments],
-            cwd=self.folder,
-            env=self.environment | environment,
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
+        """Run a command to its end, in a process forked from one that has imported it."""
+        environment = self.environment | environment
+        return Said(*warm().run(arguments, self.folder, environment, input=input, limit_s=LIMIT_S))
 
     def start(self, *arguments: str, **environment: str) -> Running:
+        """Start a command as a shell does."""
         return Running(
             subprocess.Popen(
                 [*BEDPLATE, *arguments],

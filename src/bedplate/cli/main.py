@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import logging
 import signal
@@ -66,7 +67,11 @@ def main() -> None:
     # order, so that a server started here is not left behind.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Python would look through all that was imported for cycles before it ends, which takes a
+    # fifth of the time of a short command and frees nothing that the end does not.
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
