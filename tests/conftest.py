@@ -14,8 +14,11 @@ import pytest
 from bedplate.kernel.settings import Settings, load
 from bedplate.testing import Clone, FrozenClock
 from tests import memory
+from tests.databases import database, server
 from tests.reader import Reader
 from tests.world import CLIENTS, World, opened
+
+__all__ = ["database", "server"]
 
 # Before anything asks for a temporary file, and for every program that tests start.
 os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()

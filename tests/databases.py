@@ -88,7 +88,7 @@ class GivenServer:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """The server under test; a folder's conftest.py that imports it has its tests use it."""
+    """The server under test: one for all that runs in this process."""
     settings = load().test
     if settings.database_url is not None:
         yield GivenServer(settings.database_url)

@@ -8,9 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from bedplate.kernel.model import Model
-from tests.databases import database, server
-
-__all__ = ["database", "forgetting", "server"]
 
 
 @pytest.fixture

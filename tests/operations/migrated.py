@@ -13,10 +13,27 @@ from tests.operations.fake_module import shop
 
 
 @pytest.fixture(scope="session")
-def shop_template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kernel_template(server: Server) -> Iterator[str]:
     """The name of a database to copy: applied once, by whoever is first."""
-    folder = tmp_path_factory.mktemp("template")
     with new_database(server) as made:
+        migrate.apply_unproven(Registry([]), owner_url=made.owner_url, app_url=made.app_url)
+        yield made.name
+
+
+@pytest.fixture
+def kernel_database(server: Server, kernel_template: str) -> Iterator[TestDatabase]:
+    """A database with the kernel's line and no module."""
+    with new_database(server, kernel_template) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shop_template(
+    server: Server, kernel_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of one that has the shop's line too."""
+    folder = tmp_path_factory.mktemp("template")
+    with new_database(server, kernel_template) as made:
         migrate.apply_unproven(
             Registry([shop(folder).manifest()]), owner_url=made.owner_url, app_url=made.app_url
         )

@@ -23,7 +23,6 @@ from bedplate.operations.migrate.plan import Plan, plan
 from bedplate.operations.migrate.proof import FOLDER
 from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.target import Target
-from bedplate.operations.migrate.unproven import apply_unproven
 from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
 from tests.operations.test_rehearse import target_of
@@ -43,10 +42,9 @@ def module(tmp_path: Path) -> FakeModule:
 
 
 @pytest.fixture
-def target(database: TestDatabase, module: FakeModule, tmp_path: Path) -> Target:
+def target(kernel_database: TestDatabase, module: FakeModule, tmp_path: Path) -> Target:
     # With the kernel's line applied there is less to rehearse.
-    apply_unproven(Registry(()), owner_url=database.owner_url, app_url=database.app_url)
-    return target_of(database, tmp_path, Registry([module.manifest()]))
+    return target_of(kernel_database, tmp_path, Registry([module.manifest()]))
 
 
 @pytest.fixture

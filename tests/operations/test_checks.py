@@ -12,15 +12,18 @@ from bedplate.kernel.errors import DatabaseUnreachable
 from bedplate.kernel.registry import Registry
 from bedplate.operations import checks, migrate
 from bedplate.operations.checks import CheckOutcome
-from tests.databases import TestDatabase
+from tests.databases import Server, TestDatabase, new_database
 from tests.operations.fake_module import shop
 
 
 @pytest.fixture
-def registry(database: TestDatabase, tmp_path: Path) -> Registry:
-    made = Registry([shop(tmp_path).manifest()])
-    migrate.apply_unproven(made, owner_url=database.owner_url, app_url=database.app_url)
-    return made
+def database(shop_database: TestDatabase) -> TestDatabase:
+    return shop_database
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry([shop(tmp_path).manifest()])
 
 
 def failed(outcomes: tuple[CheckOutcome, ...]) -> dict[str, tuple[dict[str, str | None], ...]]:
@@ -32,10 +35,11 @@ def with_law(registry: Registry, query: str) -> Registry:
     return Registry([replace(registry.ordered[0], checks=(law,))])
 
 
-def test_a_shipped_database_as_apply_leaves_it_passes_every_check(database: TestDatabase) -> None:
+def test_a_shipped_database_as_apply_leaves_it_passes_every_check(server: Server) -> None:
     registry = registries.load(["auth"])
-    migrate.apply_unproven(registry, owner_url=database.owner_url, app_url=database.app_url)
-    outcomes = checks.run(registry, database.app_url)
+    with new_database(server) as database:
+        migrate.apply_unproven(registry, owner_url=database.owner_url, app_url=database.app_url)
+        outcomes = checks.run(registry, database.app_url)
     assert failed(outcomes) == {}
     assert [each.id for each in outcomes][:5] == [
         "bedplate.E001",

@@ -40,6 +40,11 @@ def module(tmp_path: Path) -> FakeModule:
 
 
 @pytest.fixture
+def database(kernel_database: TestDatabase) -> TestDatabase:
+    return kernel_database
+
+
+@pytest.fixture
 def target(module: FakeModule, database: TestDatabase, tmp_path: Path) -> Target:
     made = _target(database, module, tmp_path)
     _apply(made)

@@ -15,10 +15,13 @@ from tests.operations.fake_module import shop
 
 
 @pytest.fixture
-def registry(database: TestDatabase, tmp_path: Path) -> Registry:
-    made = Registry([shop(tmp_path / "code").manifest()])
-    migrate.apply_unproven(made, owner_url=database.owner_url, app_url=database.app_url)
-    return made
+def database(shop_database: TestDatabase) -> TestDatabase:
+    return shop_database
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry([shop(tmp_path / "code").manifest()])
 
 
 def test_build_writes_a_page_per_module_once(

@@ -35,12 +35,11 @@ CREATE UNLOGGED TABLE host.visits (at int);
 
 
 @pytest.fixture
-def host(database: TestDatabase) -> TestDatabase:
+def host(kernel_database: TestDatabase) -> TestDatabase:
     """A database that a host application lives in, and the kernel's line."""
-    apply_unproven(Registry(()), owner_url=database.owner_url, app_url=database.app_url)
-    with psycopg.connect(database.owner_url) as owner:
+    with psycopg.connect(kernel_database.owner_url) as owner:
         owner.execute(HOST)
-    return database
+    return kernel_database
 
 
 def target_of(database: TestDatabase, folder: Path, registry: Registry) -> Target:
@@ -88,19 +87,17 @@ def test_a_sound_plan_goes_up_down_and_up_and_the_live_database_is_as_it_was(
 
 
 def test_what_is_applied_already_is_the_ground_the_next_revision_is_proven_on(
-    database: TestDatabase, tmp_path: Path
+    shop_database: TestDatabase, tmp_path: Path
 ) -> None:
     module = shop(tmp_path)
-    registry = Registry([module.manifest()])
-    apply_unproven(registry, owner_url=database.owner_url, app_url=database.app_url)
-    with psycopg.connect(database.owner_url) as owner:
+    with psycopg.connect(shop_database.owner_url) as owner:
         owner.execute("INSERT INTO shop.shelves VALUES (gen_random_uuid(), 'top')")
     module.add(
         "0003_more",
         'def upgrade():\n    op.execute("ALTER TABLE shop.shelves ADD depth int")\n'
         'def downgrade():\n    op.execute("ALTER TABLE shop.shelves DROP depth")\n',
     )
-    proof = rehearsed(database, tmp_path, module)
+    proof = rehearsed(shop_database, tmp_path, module)
     assert proof.reasons == ()
     assert [step.revision for step in proof.steps] == ["0003_more"]
 
@@ -286,11 +283,10 @@ def test_what_was_changed_by_hand_in_the_live_database_is_noted_and_fails_nothin
 
 
 def test_a_fingerprint_does_not_see_what_the_runner_writes_for_itself(
-    database: TestDatabase, tmp_path: Path
+    shop_database: TestDatabase, tmp_path: Path
 ) -> None:
     registry = Registry([shop(tmp_path).manifest()])
-    apply_unproven(registry, owner_url=database.owner_url, app_url=database.app_url)
-    with connect(database.owner_url) as connection:
+    with connect(shop_database.owner_url) as connection:
         state = read_state(connection, registry.lines)
     assert "shop.schema_version" not in state.contents
     assert "shop.shelves" in state.contents

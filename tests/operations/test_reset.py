@@ -22,6 +22,11 @@ WHERE datname = pg_catalog.current_database()
 
 
 @pytest.fixture
+def database(shop_database: TestDatabase) -> TestDatabase:
+    return shop_database
+
+
+@pytest.fixture
 def target(database: TestDatabase, tmp_path: Path) -> Target:
     made = Target(
         registry=Registry([shop(tmp_path).manifest()]),
@@ -29,9 +34,6 @@ def target(database: TestDatabase, tmp_path: Path) -> Target:
         folder=tmp_path,
         app_url=database.app_url,
         admin_url=database.admin_url,
-    )
-    migrate.apply_unproven(
-        made.registry, owner_url=made.owner_url, app_url=made.app_url, bindings=made.bindings
     )
     _run(made, "INSERT INTO shop.shelves VALUES (bedplate.uuid7(), 'left')")
     return made

@@ -12,9 +12,7 @@ from bedplate.kernel.errors import UsageError
 from bedplate.testing import GeneratedRows, generate_rows
 from bedplate.testing.generated_rows import Shapes
 from bedplate.testing.generated_rows.patterns import matching
-from tests.databases import Server, TestDatabase, database, new_database, server
-
-__all__ = ["database", "server"]
+from tests.databases import Server, TestDatabase, new_database
 
 EVERY_TYPE = """
 CREATE TYPE host.size AS ENUM ('small', 'it''s "large"');

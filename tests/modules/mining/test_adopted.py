@@ -18,9 +18,7 @@ from bedplate.modules.mining import CostPayment, Miner, MinerRateHistory, cost_p
 from bedplate.modules.mining import miner_rate_history as rates
 from bedplate.operations import migrate
 from bedplate.project import database
-from tests.databases import Server, TestDatabase, new_database, server
-
-__all__ = ["server"]
+from tests.databases import Server, TestDatabase, new_database
 
 MODULES = registry.load(["auth", "mining"])
 HOST = """
