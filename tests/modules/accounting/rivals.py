@@ -18,7 +18,12 @@ SELECT count(*) FROM pg_catalog.pg_stat_activity
 WHERE datname = current_database() AND pid = %s AND wait_event_type = 'Lock'
 """
 
-Request = tuple[str, list[Any]]
+ALL_WAITING = """
+SELECT count(*) FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+Request = tuple[str, list[Any] | dict[str, Any]]
 """A statement and its values."""
 
 
@@ -34,6 +39,15 @@ def told(url: str, request: Request) -> str:
 
 def rule_of(error: psycopg.Error) -> str:
     return error.diag.constraint_name or error.sqlstate or type(error).__name__
+
+
+def wait_until(clone: Clone, enough: Callable[[int], bool]) -> None:
+    """Wait until it is enough, which is asked with how many clients wait for a lock."""
+    deadline = time.monotonic() + WAIT_S
+    with psycopg.connect(clone.url, autocommit=True) as onlooker:
+        while not enough(onlooker.execute(ALL_WAITING).fetchall()[0][0]):
+            assert time.monotonic() < deadline, "it is never enough"
+            time.sleep(0.005)
 
 
 def meanwhile(

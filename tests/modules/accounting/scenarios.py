@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from tests.modules.accounting.business import (
     money,
     template,
 )
-from tests.modules.accounting.rivals import meanwhile, told
+from tests.modules.accounting.rivals import meanwhile, told, wait_until
 from tests.world import World
 
 Scenario = Callable[[World], set[str]]
@@ -46,6 +47,21 @@ PRICE = (
 )
 DEADLOCK = "40P01"
 RUN = "SELECT accounting.run_recurring(accounting.billing_day(bedplate.clock()), 100, false)"
+BILL = RUN.replace("false", "true")
+DRAFT_A_MONTH = """
+INSERT INTO accounting.invoices (id, user_id, total_miners, unit_price, due_date, created_by,
+                                 recurring_invoice_id, billing_date)
+SELECT gen_random_uuid(), r.user_id, 1, 1, '2099-01-01', r.created_by, r.id, %s::date
+FROM accounting.recurring_invoices r ORDER BY r.id LIMIT 1
+"""
+BEGIN_ISSUED = """
+INSERT INTO accounting.invoices (id, user_id, total_miners, unit_price, due_date, created_by,
+                                 status, issued_date, invoice_number, paid_amount)
+SELECT gen_random_uuid(), i.user_id, 1, 10, i.due_date, i.created_by, 'ISSUED',
+       %(at)s, %(number)s, %(paid)s
+FROM accounting.invoices i LIMIT 1
+"""
+TAKEN = "bedplate.next_numbers('accounting.invoices', '20260305', 1)"
 
 
 def numbers(world: World) -> list[str]:
@@ -130,6 +146,29 @@ def a_number_of_ones_own(world: World) -> set[str]:
         for status, draft in zip(("ISSUED", "CANCELLED", "DRAFT"), rest, strict=True):
             seen |= refused(world, forged, status, number, draft)
     return seen
+
+
+def issued_as_it_begins(world: World) -> set[str]:
+    """By the app, with a number that may be anything."""
+    one_issued(world)
+    seen = set[str]()
+    for number in ("", "2026030500", "2026030502", "20260305001", "2026030401", "2026030601"):
+        for at, paid in ((DAY, 0), (None, 0), (DAY, 5)):
+            values = {"at": at, "number": number, "paid": paid}
+            seen.add(told(world.clone.url, (BEGIN_ISSUED, values)))
+    return seen - {"transition"}
+
+
+def issued_by_the_owner(world: World) -> set[str]:
+    """Who has the run's rights has to keep to its numbers too, and to its moment."""
+    one_issued(world)
+    seen = set[str]()
+    hour = timedelta(hours=1)
+    for ahead, at in ((1, DAY), (0, DAY - hour), (0, DAY + hour), (0, DAY + 24 * hour)):
+        number = f"accounting.number_of('2026-03-05', {TAKEN} + {ahead})"
+        statement = BEGIN_ISSUED.replace("%(number)s", number)
+        seen.add(told(world.clone.owner_url, (statement, {"at": at, "paid": 0})))
+    return seen - {"number"}
 
 
 def a_draft_that_is_overdue(world: World) -> set[str]:
@@ -242,6 +281,23 @@ def two_runs(world: World) -> set[str]:
         " FROM accounting.invoices",
     )
     return seen if rows == [(6, 6)] else {*seen, "billed twice"}
+
+
+def a_month_drafted_while_the_run_waits(world: World) -> set[str]:
+    """The run has looked at its templates and waits for the counter, which another holds."""
+    (draft,) = drafts(world, 1)
+    templates(world, {}, {"day_of_month": 5})
+    raced = list[str]()
+    with ThreadPoolExecutor(1) as threads:
+
+        def draft_a_month() -> None:
+            asked = threads.submit(told, world.clone.url, (DRAFT_A_MONTH, [date(2026, 3, 1)]))
+            wait_until(world.clone, lambda waiting: asked.done() or waiting == 2)
+            raced.append("waits" if not asked.done() else asked.result())
+
+        seen = meanwhile(world.clone, (ISSUE, [draft]), (BILL, []), between=draft_a_month)
+    found = unless("done", seen) | unless("waits", raced) | lawless(world)
+    return found if numbers(world)[-1:] == ["2026030507"] else {*found, "not billed"}
 
 
 def a_second_invoice_of_a_month(world: World) -> set[str]:

@@ -115,6 +115,28 @@ NO_RULES = ";".join(
     for rule in ("paid_amount", "refunded_amount", "status")
 )
 NO_STATUS = ALTER.format("invoices", "ck_invoices_status")
+ANY_NUMBER = """
+CREATE OR REPLACE FUNCTION accounting.require_given(p_numbers text[], p_day date) RETURNS void
+    LANGUAGE sql AS ''
+"""
+NO_RIGHTS = {
+    "part": "NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'MEMBER')",
+    "instead": "false",
+}
+NO_TEMPLATE = """
+DO $do$ BEGIN
+    EXECUTE replace(pg_get_functiondef('accounting.guard_invoice'::regproc),
+                    'NEW.recurring_invoice_id IS NOT NULL', 'false');
+END $do$
+"""
+NO_MONTH_BILLED = f"""
+{NO_MONTH};
+DO $do$ BEGIN
+    EXECUTE replace(replace(pg_get_functiondef('accounting.run_recurring'::regproc),
+        'r.last_generated_date < date_trunc(''month'', p_through::timestamp)', 'true'),
+        't.billed_by IS NULL', 'true');
+END $do$
+"""
 NO_ARROWS = {
     "function": "guard_invoice",
     "part": "NOT accounting.may_become(OLD.status, NEW.status)",
@@ -131,8 +153,32 @@ GUARDS: dict[str, Guard[Scenario]] = {
     "the rule of given numbers": Guard(
         scenarios.a_number_of_ones_own,
         "accepted",
-        statement="CREATE OR REPLACE FUNCTION accounting.require_given(p_number text, p_day date)"
-        " RETURNS void LANGUAGE sql AS ''",
+        statement=ANY_NUMBER,
+    ),
+    "an invoice begins as a draft": Guard(
+        scenarios.issued_as_it_begins, "number", function="guard_born", **NO_RIGHTS
+    ),
+    "an invoice begins as a draft, and the rule of given numbers": Guard(
+        scenarios.issued_as_it_begins,
+        "done",
+        statement=ANY_NUMBER,
+        function="guard_born",
+        **NO_RIGHTS,
+    ),
+    "what begins is untouched": Guard(
+        scenarios.issued_as_it_begins,
+        "ck_invoices_status",
+        statement=DROP.format("invoices", "draft"),
+    ),
+    "the rule of given numbers, for the run": Guard(
+        scenarios.issued_by_the_owner, "done", statement=ANY_NUMBER
+    ),
+    "an invoice is issued now": Guard(
+        scenarios.issued_by_the_owner,
+        "done",
+        function="guard_born",
+        part="b.issued_date NOT BETWEEN bedplate.now() AND bedplate.clock()",
+        instead="false",
     ),
     "a number comes with the issue": Guard(
         scenarios.a_number_of_ones_own,
@@ -257,10 +303,18 @@ GUARDS: dict[str, Guard[Scenario]] = {
     "the months behind": Guard(
         scenarios.a_month_whose_day_was_moved,
         "billed twice",
-        statement=f"{NO_MONTH};{TWICE_A_MONTH}",
+        statement=f"{NO_MONTH_BILLED};{TWICE_A_MONTH}",
+    ),
+    "who drafts for a template takes it first": Guard(
+        scenarios.a_month_drafted_while_the_run_waits, "40001", statement=NO_TEMPLATE
+    ),
+    "who drafts for a template takes it first, and no number goes unused": Guard(
+        scenarios.a_month_drafted_while_the_run_waits,
+        "accounting.E005",
+        statement=NO_TEMPLATE,
         function="run_recurring",
-        part="r.last_generated_date < date_trunc('month', p_through::timestamp)",
-        instead="true",
+        part="p_issue AND v_missed > 0",
+        instead="false",
     ),
     "the cursor": Guard(
         scenarios.some_who_wait_for_a_price,

@@ -15,7 +15,6 @@ touches = Footprint(
             "invoices",
             "invoice_payments",
             "invoice_refunds",
-            "invoice_documents",
             "invoice_notifications",
         )
     ]
@@ -42,24 +41,27 @@ CREATE FUNCTION accounting.number_of(p_day date, p_serial bigint) RETURNS text
 COMMENT ON FUNCTION accounting.number_of(date, bigint) IS
     'An invoice''s number: its day, and the serial in two digits or more.';
 
-CREATE FUNCTION accounting.require_given(p_number text, p_day date) RETURNS void
+CREATE FUNCTION accounting.require_given(p_numbers text[], p_day date) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_last bigint;
+    v_last bigint := (
+        SELECT s.last_number FROM bedplate.number_series s
+        WHERE s.series = 'accounting.invoices' AND s.period = to_char(p_day, 'YYYYMMDD'));
 BEGIN
-    SELECT s.last_number INTO v_last FROM bedplate.number_series s
-    WHERE s.series = 'accounting.invoices' AND s.period = to_char(p_day, 'YYYYMMDD');
     -- Every number up to the last is taken but for those a batch has just set aside for itself.
     -- Written in its one way: the unique key would let 001 pass beside 01.
-    IF v_last IS NULL OR p_number !~ '^[0-9]{10,18}$'
-       OR substr(p_number, 9)::bigint NOT BETWEEN 1 AND v_last
-       OR p_number <> accounting.number_of(p_day, substr(p_number, 9)::bigint)
+    IF v_last IS NULL OR EXISTS (
+        SELECT FROM unnest(p_numbers) AS g (number)
+        WHERE CASE WHEN g.number ~ '^[0-9]{10,18}$' THEN
+            substr(g.number, 9)::bigint NOT BETWEEN 1 AND v_last
+            OR g.number <> accounting.number_of(p_day, substr(g.number, 9)::bigint)
+            ELSE true END)
     THEN
         PERFORM accounting.refuse('invoices', 'number', 'Numbers are given by the database.');
     END IF;
 END $$;
-COMMENT ON FUNCTION accounting.require_given(text, date) IS
-    'Refuse a number that the counter of its day did not give.';
+COMMENT ON FUNCTION accounting.require_given(text[], date) IS
+    'Refuse numbers that the counter of their day did not give.';
 
 CREATE FUNCTION accounting.guard_invoice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -76,6 +78,12 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.status <> 'DRAFT' OR NEW.paid_amount <> 0 OR NEW.refunded_amount <> 0 THEN
             PERFORM accounting.refuse('invoices', 'transition', 'An invoice begins as a draft.');
+        END IF;
+        IF NEW.recurring_invoice_id IS NOT NULL THEN
+            -- Whoever drafts for a template takes it first, as the run does: it then never numbers
+            -- an invoice of a month that somebody else is about to have.
+            PERFORM FROM accounting.recurring_invoices r WHERE r.id = NEW.recurring_invoice_id
+            FOR NO KEY UPDATE;
         END IF;
         NEW.invoice_number := 'DRAFT-' || NEW.id;
         NEW.issued_date := NULL;
@@ -119,7 +127,7 @@ BEGIN
             ELSE
                 -- Of the day of its own issue, which began before it waited for the counter.
                 PERFORM accounting.require_given(
-                    NEW.invoice_number, accounting.billing_day(NEW.issued_date));
+                    ARRAY[NEW.invoice_number], accounting.billing_day(NEW.issued_date));
             END IF;
         ELSIF NEW.status = 'OVERDUE' AND NEW.due_date >= v_day
            OR NEW.status = 'ISSUED' AND NEW.due_date < v_day
@@ -145,8 +153,41 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION accounting.guard_invoice() IS
     'Keep an invoice to its transitions, number it at its issue, and fix what it bills.';
-CREATE TRIGGER tr_invoices_guard BEFORE INSERT OR UPDATE OR DELETE ON accounting.invoices
+CREATE TRIGGER tr_invoices_guard BEFORE UPDATE OR DELETE ON accounting.invoices
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_invoice();
+-- All but what the run makes: an invoice that is issued as it begins, and untouched otherwise.
+CREATE TRIGGER tr_invoices_draft BEFORE INSERT ON accounting.invoices
+    FOR EACH ROW
+    WHEN (NEW.status <> 'ISSUED' OR NEW.issued_date IS NULL OR NEW.paid_date IS NOT NULL
+          OR NEW.paid_amount <> 0 OR NEW.refunded_amount <> 0)
+    EXECUTE FUNCTION accounting.guard_invoice();
+
+-- No definer's: the run is told from everybody else by whose rights it has, which are the owner's.
+CREATE FUNCTION accounting.guard_born() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM born b WHERE b.status = 'ISSUED') THEN
+        RETURN NULL;
+    END IF;
+    IF NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'MEMBER') THEN
+        PERFORM accounting.refuse('invoices', 'transition', 'An invoice begins as a draft.');
+    END IF;
+    IF EXISTS (
+        SELECT FROM born b WHERE b.status = 'ISSUED'
+          AND b.issued_date NOT BETWEEN bedplate.now() AND bedplate.clock())
+    THEN
+        PERFORM accounting.refuse('invoices', 'number', 'An invoice is issued now.');
+    END IF;
+    -- The counter is read once, however many there are.
+    PERFORM accounting.require_given(
+        array_agg(b.invoice_number::text), accounting.billing_day(b.issued_date))
+    FROM born b WHERE b.status = 'ISSUED' GROUP BY b.issued_date;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION accounting.guard_born() IS
+    'Let the run alone begin invoices as issued ones, now and with numbers of the counter.';
+CREATE TRIGGER tr_invoices_born AFTER INSERT ON accounting.invoices
+    REFERENCING NEW TABLE AS born FOR EACH STATEMENT EXECUTE FUNCTION accounting.guard_born();
 """
 
 PAYMENTS = """
@@ -296,88 +337,23 @@ END $$;
 COMMENT ON FUNCTION accounting.guard_notification() IS 'Keep a message to its transitions.';
 CREATE TRIGGER tr_invoice_notifications_guard BEFORE UPDATE ON accounting.invoice_notifications
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_notification();
-
-CREATE FUNCTION accounting.guard_document() RETURNS trigger
-    LANGUAGE plpgsql AS $$
-BEGIN
-    IF (NEW.invoice_id, NEW.content, NEW.content_sha256, NEW.created_at)
-        IS DISTINCT FROM (OLD.invoice_id, OLD.content, OLD.content_sha256, OLD.created_at)
-       OR OLD.pdf IS NOT NULL
-    THEN
-        PERFORM accounting.refuse('invoice_documents', 'frozen', 'A document is made once.');
-    END IF;
-    RETURN NEW;
-END $$;
-COMMENT ON FUNCTION accounting.guard_document() IS
-    'Keep a document''s content, and its page once it is made.';
-CREATE TRIGGER tr_invoice_documents_guard BEFORE UPDATE ON accounting.invoice_documents
-    FOR EACH ROW EXECUTE FUNCTION accounting.guard_document();
-
-CREATE FUNCTION accounting.fix_document() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM was o WHERE o.status = 'DRAFT') THEN
-        RETURN NULL;
-    END IF;
-    WITH issued AS (
-        SELECT n.id, jsonb_build_object(
-            'invoice_number', n.invoice_number,
-            'issued_on', (n.issued_date AT TIME ZONE coalesce(s.time_zone, 'UTC'))::date,
-            'due_on', n.due_date,
-            'billed_on', n.billing_date,
-            'seller', coalesce(s.seller, ''),
-            'currency', coalesce(s.currency, ''),
-            'customer', jsonb_build_object(
-                'id', n.user_id::text, 'name', u.name, 'email', u.email),
-            'miners', n.total_miners,
-            'unit_price', n.unit_price::text,
-            'total', n.total_amount::text) AS content
-        FROM was o
-        JOIN became n ON n.id = o.id AND n.status = 'ISSUED'
-        LEFT JOIN (
-            SELECT {users_id} AS id, {users.name?} AS name, {users.email?} AS email
-            FROM {users_table}
-        ) u ON u.id = n.user_id
-        LEFT JOIN accounting.billing_settings s ON true
-        WHERE o.status = 'DRAFT'
-    ), fixed AS (
-        INSERT INTO accounting.invoice_documents (invoice_id, content, content_sha256)
-        SELECT i.id, i.content, sha256(convert_to(i.content::text, 'UTF8')) FROM issued i
-        RETURNING invoice_id
-    ), placed AS (
-        SELECT f.invoice_id, (row_number() OVER (ORDER BY f.invoice_id) - 1) / 200 AS batch
-        FROM fixed f
-    )
-    -- Asked for here, the pages are made whoever issues, and only if the issue commits.
-    INSERT INTO bedplate.jobs (id, kind, payload)
-    SELECT bedplate.uuid7(), 'accounting.render', jsonb_agg(p.invoice_id ORDER BY p.invoice_id)
-    FROM placed p GROUP BY p.batch;
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION accounting.fix_document() IS
-    'Fix what the documents of issued invoices say, and ask for their pages.';
-CREATE TRIGGER tr_invoices_document AFTER UPDATE ON accounting.invoices
-    REFERENCING OLD TABLE AS was NEW TABLE AS became FOR EACH STATEMENT
-    EXECUTE FUNCTION accounting.fix_document();
 """
 
 TRIGGERS = {
-    "invoice_documents": ("guard",),
     "invoice_notifications": ("guard",),
     "invoice_refunds": ("settle", "refund"),
     "invoice_payments": ("settle", "allocate"),
-    "invoices": ("document", "guard"),
+    "invoices": ("born", "draft", "guard"),
 }
 FUNCTIONS = (
-    "fix_document()",
-    "guard_document()",
     "guard_notification()",
     "settle_refund()",
     "refund()",
     "settle_payment()",
     "allocate()",
+    "guard_born()",
     "guard_invoice()",
-    "require_given(text, date)",
+    "require_given(text[], date)",
     "number_of(date, bigint)",
     "may_become(accounting.invoice_status, accounting.invoice_status)",
 )

@@ -130,9 +130,30 @@ PRICE_UPDATE = """CASE
         WHEN o.effective_to IS NULL AND n.effective_to IS NOT NULL THEN 'PRICING_CONFIG_ARCHIVED'
         ELSE 'PRICING_CONFIG_UPDATED' END"""
 
+# An invoice that the run makes is drafted and issued in one stroke: its log tells both, as that of
+# any other invoice does.
+ISSUED = ("invoice_number", "status", "issued_date")
+DRAFT = (
+    "jsonb_build_object('invoice_number', 'DRAFT-' || n.id, 'status', 'DRAFT', 'issued_date', NULL)"
+)
+BORN = (
+    "NEW TABLE AS fresh",
+    f"""fresh n CROSS JOIN LATERAL (
+        SELECT 'INVOICE_CREATED' AS action, 'Invoice drafted' AS said, jsonb_build_object(
+            'after', CASE WHEN n.status = 'DRAFT' THEN to_jsonb(n)
+                          ELSE to_jsonb(n) || {DRAFT} END) AS changes
+        UNION ALL
+        SELECT 'INVOICE_ISSUED',
+               'Invoice ' || n.invoice_number || ' went from DRAFT to ISSUED',
+               jsonb_build_object('before', {DRAFT}, 'after', jsonb_build_object(
+                   {", ".join(f"'{name}', n.{name}" for name in ISSUED)}))
+        WHERE n.status = 'ISSUED') AS e""",
+    "e.changes",
+)
+
 # table, event, rows, action, entity, id, description
 LOGS = (
-    ("invoices", "INSERT", FRESH, "'INVOICE_CREATED'", "Invoice", "n.id", "'Invoice drafted'"),
+    ("invoices", "INSERT", BORN, "e.action", "Invoice", "n.id", "e.said"),
     ("invoices", "UPDATE", _both("invoices"), INVOICE_UPDATE, "Invoice", "n.id", INVOICE_SAID),
     ("invoices", "DELETE", GONE, "'INVOICE_CANCELLED'", "Invoice", "n.id", "'Draft deleted'"),
     (
