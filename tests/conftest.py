@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # At the end, the other worker would wait for them.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not config.getoption("--full"):
         large = pytest.mark.skip(reason="a large number: run with --full")
         for item in items:

@@ -6,8 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,15 +18,6 @@ CHECK_TIMEOUT_S = 300
 WRONG_CALLS_MIN = 40
 
 Lines = dict[str, set[int]]
-
-
-@pytest.fixture(scope="session")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Lines]]:
-    """The lines that each checker refuses, by file."""
-    folder = tmp_path_factory.mktemp("pyright")
-    with ThreadPoolExecutor() as both:
-        checks = {"mypy": both.submit(_mypy), "pyright": both.submit(_pyright, folder)}
-        yield {name: check.result() for name, check in checks.items()}
 
 
 def _run(*argv: str) -> str:
@@ -44,7 +33,9 @@ def _run(*argv: str) -> str:
     return done.stdout
 
 
-def _mypy() -> Lines:
+def _mypy(folder: Path) -> Lines:
+    """The lines that mypy refuses, by file."""
+    del folder
     refused: Lines = {}
     options = ("--strict", "--no-pretty", "--no-error-summary", "--warn-unreachable")
     for line in _run("mypy", *options, *map(str, FILES)).splitlines():
@@ -55,6 +46,7 @@ def _mypy() -> Lines:
 
 
 def _pyright(folder: Path) -> Lines:
+    """The lines that pyright refuses, by file; its settings are written to the folder."""
     config = folder / "pyrightconfig.json"
     options = {
         "include": [str(HERE)],
@@ -75,6 +67,9 @@ def _pyright(folder: Path) -> Lines:
     return refused
 
 
+CHECKS = {"mypy": _mypy, "pyright": _pyright}
+
+
 def _marked(checker: str) -> set[int]:
     marks = ("# wrong", f"# wrong for {checker}")
     lines = (HERE / "wrong.py").read_text(encoding="utf-8").splitlines()
@@ -82,10 +77,12 @@ def _marked(checker: str) -> set[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+@pytest.mark.parametrize("checker", CHECKS)
 def test_a_strict_checker_refuses_every_wrong_call_and_nothing_else(
-    checker: str, found: dict[str, Lines]
+    checker: str, tmp_path: Path
 ) -> None:
     marked = _marked(checker)
     assert len(marked) >= WRONG_CALLS_MIN
-    assert found[checker] == {"wrong.py": marked}, "right.py and unseen.py are to be clean"
+    assert CHECKS[checker](tmp_path) == {"wrong.py": marked}, (
+        "right.py and unseen.py are to be clean"
+    )

@@ -51,8 +51,12 @@ OWNER_FILE = "project"
 # Nothing of the caller's environment (PGDATA, PGOPTIONS, a locale) may steer the server.
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 # Commits still reach the system's cache, so that even a killed test server loses none.
-# Several processes of tests share it, each with as many clients as it wants to see at once.
-THROWAWAY = ("fsync=off", "full_page_writes=off", "max_connections=300")
+# Several processes of tests share it, each with as many clients as it wants to see at once, and a
+# test of a deadlock need not wait a second for it to be seen.
+THROWAWAY = (
+    *("fsync=off", "full_page_writes=off", "max_connections=300"),
+    "deadlock_timeout=100ms",
+)
 IN_USE = "is still in use"
 
 
