@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 
 import pytest
 
@@ -175,9 +176,13 @@ def _is_inside(file: SourceFile, globs: tuple[str, ...]) -> bool:
     return any(fnmatch(file.place, f"{HOME}/{glob}") for glob in globs)
 
 
-def names_used(file: SourceFile) -> Iterator[tuple[str, int]]:
+@cache
+def names_used(file: SourceFile) -> tuple[tuple[str, int], ...]:
     """Every dotted name, as written and as its import says; and every module imported."""
-    tree = tree_of(file)
+    return tuple(sorted(set(_names_in(tree_of(file)))))
+
+
+def _names_in(tree: ast.Module) -> Iterator[tuple[str, int]]:
     origins: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
