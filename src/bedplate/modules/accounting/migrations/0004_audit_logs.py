@@ -95,6 +95,8 @@ def _both(table: str) -> tuple[str, str, str]:
     """Rows of an UPDATE, each before and after, of which only what changed is written down.
 
     Column by column, as taking two whole rows for jsonb apart costs more than the rest of the log.
+    Every row has both; FULL has PostgreSQL hash them. It keeps a session's first plan, and where
+    that was made for one row, it would go on to compare each of thousands with each other.
     """
     columns = MAY_CHANGE[table]
     before, after = (
@@ -108,7 +110,7 @@ def _both(table: str) -> tuple[str, str, str]:
     changed = " OR ".join(f"o.{name} IS DISTINCT FROM n.{name}" for name in columns)
     return (
         "OLD TABLE AS was NEW TABLE AS became",
-        f"was o JOIN became n ON n.id = o.id WHERE {changed}",
+        f"was o FULL JOIN became n ON n.id = o.id WHERE {changed}",
         f"jsonb_build_object('before', {before}, 'after', {after})",
     )
 

@@ -28,7 +28,7 @@ CREATE TRIGGER tr_invoice_documents_guard BEFORE UPDATE ON accounting.invoice_do
     FOR EACH ROW EXECUTE FUNCTION accounting.guard_document();
 """
 
-# {event} {referencing} {issued} {rows}: one function per event, because only an update has rows
+# {event} {referencing} {issued} {drafted}: one function per event, because only an update has rows
 # from before it. It is asked first whether anything was issued, which most updates say no to.
 FIX = """
 CREATE FUNCTION accounting.fix_documents_{event}() RETURNS trigger
@@ -50,13 +50,13 @@ BEGIN
             'miners', n.total_miners,
             'unit_price', n.unit_price::text,
             'total', n.total_amount::text) AS content
-        FROM {rows}
+        FROM became n
         LEFT JOIN (
             SELECT {users_id} AS id, {users.name?} AS name, {users.email?} AS email
             FROM {users_table}
         ) u ON u.id = n.user_id
         LEFT JOIN accounting.billing_settings s ON true
-        WHERE n.status = 'ISSUED'
+        WHERE n.status = 'ISSUED' {drafted}
     ), fixed AS (
         INSERT INTO accounting.invoice_documents (invoice_id, content, content_sha256)
         SELECT i.id, i.content, sha256(convert_to(i.content::text, 'UTF8')) FROM issued i
@@ -78,14 +78,15 @@ CREATE TRIGGER tr_invoices_documents_{event} AFTER {event} ON accounting.invoice
     EXECUTE FUNCTION accounting.fix_documents_{event}();
 """
 
-# event, its tables, what tells whether any was issued, the issued ones
+# event, its tables, what tells whether any was issued, what those were before. NOT IN is hashed
+# whatever plan a session began with; a join that was planned for one row would not be.
 EVENTS = (
-    ("INSERT", "NEW TABLE AS became", "became n WHERE n.status = 'ISSUED'", "became n"),
+    ("INSERT", "NEW TABLE AS became", "became n WHERE n.status = 'ISSUED'", ""),
     (
         "UPDATE",
         "OLD TABLE AS was NEW TABLE AS became",
         "was o WHERE o.status = 'DRAFT'",
-        "was o JOIN became n ON n.id = o.id AND o.status = 'DRAFT'",
+        "AND n.id NOT IN (SELECT o.id FROM was o WHERE o.status <> 'DRAFT')",
     ),
 )
 
@@ -94,9 +95,9 @@ def upgrade() -> None:
     """Create the functions and their triggers."""
     run = lines.current().execute
     run(GUARD)
-    for event, referencing, issued, rows in EVENTS:
+    for event, referencing, issued, drafted in EVENTS:
         text = FIX.replace("{event}", event).replace("{referencing}", referencing)
-        run(lines.with_places(text.replace("{issued}", issued).replace("{rows}", rows)))
+        run(lines.with_places(text.replace("{issued}", issued).replace("{drafted}", drafted)))
 
 
 def downgrade() -> None:
