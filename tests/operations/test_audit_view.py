@@ -56,6 +56,11 @@ class Modules:
 
 
 @pytest.fixture
+def database(kernel_database: TestDatabase) -> TestDatabase:
+    return kernel_database
+
+
+@pytest.fixture
 def modules(tmp_path: Path) -> Modules:
     return Modules(tmp_path)
 

@@ -7,6 +7,7 @@ each finds the same work as the others, and the database sees to it that it is d
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from datetime import date
@@ -94,6 +95,7 @@ def main() -> None:
     told = msgspec.json.decode(rounds.read_bytes(), type=Rounds)
     with book.open("ab", buffering=0) as written:
         asyncio.run(work(told, written))
+    gc.freeze()  # As every command does: the end comes sooner.
 
 
 if __name__ == "__main__":
