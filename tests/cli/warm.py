@@ -28,7 +28,7 @@ from pathlib import Path
 from bedplate.cli.commands import COMMANDS
 from bedplate.cli.main import main
 
-REQUEST_BYTES_MAX = 100_000
+READ_BYTES = 65_536
 INPUT_BYTES_MAX = 60_000
 """What a pipe takes without anybody reading it."""
 PRELOADED = tuple(name for name in COMMANDS if name != "demo")
@@ -39,7 +39,7 @@ class Warm:
     """The process that forks, as the tests' process sees it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._requests, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", __file__, str(theirs.fileno())],
@@ -64,9 +64,8 @@ class Warm:
         Returns once nobody holds the streams any more, as `subprocess.run` does. Raises
         TimeoutError, after a SIGKILL, where that takes longer than the limit.
         """
-        request = json.dumps([arguments, str(folder), dict(environment)]).encode()
+        request = json.dumps([arguments, str(folder), dict(environment)]).encode() + b"\n"
         given = input.encode()
-        assert len(request) <= REQUEST_BYTES_MAX
         assert len(given) <= INPUT_BYTES_MAX
         with ExitStack() as ours:
             # stdin is written, the others are read: stdout, stderr and how it ended.
@@ -76,7 +75,8 @@ class Warm:
             for reading, _ in pipes[1:]:
                 ours.callback(os.close, reading)
             theirs = [pipes[0][0], *(writing for _, writing in pipes[1:])]
-            socket.send_fds(self._requests, [request], theirs)
+            sent = socket.send_fds(self._requests, [request], theirs)
+            self._requests.sendall(request[sent:])
             for each in theirs:
                 os.close(each)
             stdout, stderr, told = _read([reading for reading, _ in pipes[1:]], limit_s)
@@ -109,7 +109,7 @@ def _read(streams: list[int], limit_s: float) -> list[bytes]:
                 if not ready:
                     raise TimeoutError(said)
                 for key, _ in ready:
-                    chunk = os.read(key.fd, 65_536)
+                    chunk = os.read(key.fd, READ_BYTES)
                     said[key.fd] += chunk
                     if not chunk:
                         open_ones.unregister(key.fd)
@@ -124,8 +124,12 @@ def _read(streams: list[int], limit_s: float) -> list[bytes]:
 def _serve(requests: socket.socket) -> tuple[bytes, list[int]]:
     """Wait for requests; return each in a process of its own."""
     while True:
-        request, streams, _, _ = socket.recv_fds(requests, REQUEST_BYTES_MAX, 4)
-        if not request:
+        request, streams, _, _ = socket.recv_fds(requests, READ_BYTES, 4)
+        more = request
+        while more and not request.endswith(b"\n"):
+            more = requests.recv(READ_BYTES)
+            request += more
+        if not more:
             sys.exit()
         if os.fork() == 0:
             requests.close()
