@@ -99,14 +99,15 @@ class Mailing:
         sent = Counter[str]()
         for key, kind, stage in self.book.letters:
             (status, address), bill = written[ids[key], kind, stage], self.book.bills[key]
-            if self.gone(bill.customer):
+            if status == "FAILED":
+                # Taken back before it went: its invoice was paid or cancelled meanwhile. That may
+                # be so of an address that is no more, whose letter waited for quiet hours to end.
+                assert kind != ISSUED
+                assert bill.status not in ("ISSUED", "OVERDUE"), (key, kind)
+            elif self.gone(bill.customer):
                 assert status in ("BOUNCED", "UNSUBSCRIBED"), (key, kind, status)
             elif kind == PAYMENT_REMINDER and self.declines(bill.customer):
                 assert status == "UNSUBSCRIBED", (key, kind, status)
-            elif status == "FAILED":
-                # Taken back before it went: its invoice was paid or cancelled meanwhile.
-                assert kind != ISSUED
-                assert bill.status not in ("ISSUED", "OVERDUE"), (key, kind)
             else:
                 assert status == "SENT", (key, kind, status)
                 sent[address] += 1
