@@ -158,7 +158,7 @@ COMMENT ON COLUMN credits.usage_history.is_priced IS
     'Whether the amount was the feature''s cost and not the caller''s.';
 COMMENT ON COLUMN credits.usage_history.refund_of IS 'The charge that this refunds.';
 COMMENT ON COLUMN credits.usage_history.grant_id IS
-    'The grant that paid it all; where several did, usage_allocations has them.';
+    'The grant that paid a charge whole; usage_allocations has the others.';
 COMMENT ON COLUMN credits.usage_history.details IS 'What the caller noted.';
 COMMENT ON COLUMN credits.usage_history.timestamp IS 'When it happened.';
 
@@ -176,7 +176,7 @@ CREATE TABLE credits.usage_allocations (
 
 CREATE INDEX ix_usage_allocations_grant_id ON credits.usage_allocations (grant_id);
 COMMENT ON TABLE credits.usage_allocations IS
-    'Which grants paid for charges that no single one paid, and got refunds back.';
+    'Which grants paid for charges that name none, and got refunds back.';
 COMMENT ON COLUMN credits.usage_allocations.usage_id IS 'The charge or refund.';
 COMMENT ON COLUMN credits.usage_allocations.grant_id IS 'The grant that paid, or got back.';
 COMMENT ON COLUMN credits.usage_allocations.amount IS 'Credits; negative on a refund.';

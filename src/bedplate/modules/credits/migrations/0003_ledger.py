@@ -5,9 +5,11 @@ as the owner, under the account's row lock, which `lock_account` takes before an
 
 Every verb forbids whole scans and joins by hash or merge, wherever it reads. Plans live as long as
 the connection, and these functions' are shared by the verbs: one made while the tables were small
-would go on to read them whole, here and in the foreign keys' own lookups. Before PostgreSQL 18 a
-scan that is forbidden makes the plan look dear where it has no other way, which is when a server
-that can compile plans does: milliseconds for each charge, under the account's lock. So it must not.
+would go on to read them whole, here and in the foreign keys' own lookups. For the same reason what
+pays or is held is read and changed grant by grant, by its key: a join may begin at either table.
+Before PostgreSQL 18 a scan that is forbidden makes the plan look dear where it has no other way,
+which is when a server that can compile plans does: milliseconds for each charge, under the
+account's lock. So it must not.
 """
 
 from __future__ import annotations
@@ -119,12 +121,34 @@ END $$;
 
 CREATE FUNCTION credits.free_hold(p_hold_id uuid) RETURNS void
     LANGUAGE plpgsql AS $$
+DECLARE
+    v_hold record;
+    v_part record;
 BEGIN
-    UPDATE credits.credit_balances b SET credits_held = b.credits_held - h.amount
-    FROM credits.credit_holds h WHERE h.id = p_hold_id AND b.id = h.credit_balance_id;
-    UPDATE credits.credit_grants g SET held = g.held - a.amount
-    FROM credits.hold_allocations a WHERE a.hold_id = p_hold_id AND g.id = a.grant_id;
+    SELECT h.credit_balance_id, h.amount INTO v_hold
+    FROM credits.credit_holds h WHERE h.id = p_hold_id;
+    UPDATE credits.credit_balances b SET credits_held = b.credits_held - v_hold.amount
+    WHERE b.id = v_hold.credit_balance_id;
+    FOR v_part IN
+        SELECT a.grant_id, a.amount FROM credits.hold_allocations a WHERE a.hold_id = p_hold_id
+    LOOP
+        UPDATE credits.credit_grants g SET held = g.held - v_part.amount
+        WHERE g.id = v_part.grant_id;
+    END LOOP;
 END $$;
+
+CREATE FUNCTION credits.held_parts(p_hold_id uuid)
+    RETURNS TABLE (
+        grant_id uuid, amount int, priority int, expires_at timestamptz, created_at timestamptz
+    )
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT a.grant_id, a.amount, g.priority, g.expires_at, g.created_at
+    FROM credits.hold_allocations a CROSS JOIN LATERAL (
+        SELECT * FROM credits.credit_grants g WHERE g.id = a.grant_id OFFSET 0
+    ) AS g
+    WHERE a.hold_id = p_hold_id;
+END;
 
 CREATE FUNCTION credits.end_hold(p_hold_id uuid, p_state text, p_at timestamptz) RETURNS void
     LANGUAGE plpgsql AS $$
@@ -140,9 +164,8 @@ BEGIN
     PERFORM credits.record('CREDITS_RELEASED', 'CreditHold', p_hold_id, v_left, v_left,
                            v_amount || ' credits of a hold, now ' || p_state);
     -- What belongs to a grant that is over meanwhile is of no use to anyone any more.
-    PERFORM credits.expire_grant(g.id, a.amount, p_at)
-    FROM credits.hold_allocations a JOIN credits.credit_grants g ON g.id = a.grant_id
-    WHERE a.hold_id = p_hold_id AND g.expires_at <= p_at;
+    PERFORM credits.expire_grant(p.grant_id, p.amount, p_at)
+    FROM credits.held_parts(p_hold_id) AS p WHERE p.expires_at <= p_at;
 END $$;
 
 CREATE FUNCTION credits.plan_expiry(p_balance_id uuid) RETURNS void
@@ -253,13 +276,17 @@ END $$;
 CREATE FUNCTION credits.burn(
     p_usage_id uuid, p_balance_id uuid, p_amount int, p_at timestamptz
 ) RETURNS void
-    LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_paid record;
 BEGIN
-    INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
-    SELECT p_usage_id, p.grant_id, p.part
-    FROM credits.parts(p_balance_id, p_amount, p_at) AS p;
-    UPDATE credits.credit_grants g SET remaining = g.remaining - a.amount
-    FROM credits.usage_allocations a WHERE a.usage_id = p_usage_id AND g.id = a.grant_id;
+    FOR v_paid IN SELECT p.grant_id, p.part FROM credits.parts(p_balance_id, p_amount, p_at) AS p
+    LOOP
+        INSERT INTO credits.usage_allocations (usage_id, grant_id, amount)
+        VALUES (p_usage_id, v_paid.grant_id, v_paid.part);
+        UPDATE credits.credit_grants g SET remaining = g.remaining - v_paid.part
+        WHERE g.id = v_paid.grant_id;
+    END LOOP;
 END $$;
 
 CREATE FUNCTION credits.cost_of(
@@ -292,6 +319,7 @@ FUNCTIONS = {
     "end_hold(uuid, text, timestamptz)": (
         "Ends a hold in a state; what it kept of grants that are over expires."
     ),
+    "held_parts(uuid)": "What of which grants a hold keeps, with what orders and ends them.",
     "free_hold(uuid)": "Gives back to the grants what a hold kept of them.",
     "expire_grant(uuid, int, timestamptz)": (
         "Takes an amount of a grant that is over out of the balance, and records it."

@@ -118,7 +118,9 @@ BEGIN
         SELECT g.id, g.expires_at, p.paid
         FROM (SELECT part.grant_id, sum(part.amount)::int AS paid FROM part
               GROUP BY part.grant_id HAVING sum(part.amount) > 0) AS p
-        JOIN credits.credit_grants g ON g.id = p.grant_id
+        CROSS JOIN LATERAL (
+            SELECT * FROM credits.credit_grants g WHERE g.id = p.grant_id OFFSET 0
+        ) AS g
         ORDER BY g.priority DESC, g.expires_at DESC NULLS FIRST, g.created_at DESC, g.id DESC
     LOOP
         EXIT WHEN v_left = 0;
@@ -155,6 +157,7 @@ DECLARE
     v_account record;
     v_done record;
     v_hash bytea;
+    v_part record;
 BEGIN
     SELECT * INTO v_account FROM credits.lock_account(p_user_id, p_operation, p_context);
     outcome := v_account.problem;
@@ -207,11 +210,14 @@ BEGIN
          available_after, created_at)
     VALUES (p_id, v_account.balance_id, p_operation, p_key, credits, expires_at,
             p_amount IS NULL, p_details, available, v_account.at);
-    INSERT INTO credits.hold_allocations (hold_id, grant_id, amount)
-    SELECT p_id, p.grant_id, p.part
-    FROM credits.parts(v_account.balance_id, credits, v_account.at) p;
-    UPDATE credits.credit_grants g SET held = g.held + a.amount
-    FROM credits.hold_allocations a WHERE a.hold_id = p_id AND g.id = a.grant_id;
+    FOR v_part IN
+        SELECT p.grant_id, p.part FROM credits.parts(v_account.balance_id, credits, v_account.at) p
+    LOOP
+        INSERT INTO credits.hold_allocations (hold_id, grant_id, amount)
+        VALUES (p_id, v_part.grant_id, v_part.part);
+        UPDATE credits.credit_grants g SET held = g.held + v_part.part
+        WHERE g.id = v_part.grant_id;
+    END LOOP;
     UPDATE credits.credit_balances
     SET credits_held = credits_held + credits, last_synced_at = v_account.at,
         updated_at = v_account.at
@@ -298,10 +304,8 @@ BEGIN
                            credits || ' held credits for ' || operation);
     v_left := credits;
     FOR v_part IN
-        SELECT g.id, g.expires_at, a.amount FROM credits.hold_allocations a
-        JOIN credits.credit_grants g ON g.id = a.grant_id
-        WHERE a.hold_id = p_hold_id
-        ORDER BY g.priority, g.expires_at, g.created_at, g.id
+        SELECT p.grant_id AS id, p.expires_at, p.amount FROM credits.held_parts(p_hold_id) AS p
+        ORDER BY p.priority, p.expires_at, p.created_at, p.grant_id
     LOOP
         v_taken := least(v_left, v_part.amount);
         v_left := v_left - v_taken;

@@ -58,7 +58,7 @@ class UsageHistory(Identified, Model):
     grant_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("credits.credit_grants.id", ondelete="RESTRICT"),
         default=None,
-        comment="The grant that paid it all; where several did, usage_allocations has them.",
+        comment="The grant that paid a charge whole; usage_allocations has the others.",
     )
     details: Mapped[dict[str, Any] | None] = mapped_column(
         document(), default=None, comment="What the caller noted."
@@ -107,7 +107,9 @@ class UsageHistory(Identified, Model):
 
 
 class UsageAllocation(Model):
-    """Which grant paid how much of a charge that no single one paid; negative on a refund.
+    """Which grant paid how much of a charge that names none; negative on a refund.
+
+    A charge of `deduct` that one grant paid whole names it; captures never do.
 
     The view `credits.payments` has these and the charges that name their grant themselves.
     """
@@ -131,7 +133,6 @@ class UsageAllocation(Model):
         Index("ix_usage_allocations_grant_id", "grant_id"),
         {
             "schema": SCHEMA,
-            "comment": "Which grants paid for charges that no single one paid, and got refunds"
-            " back.",
+            "comment": "Which grants paid for charges that name none, and got refunds back.",
         },
     )
