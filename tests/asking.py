@@ -9,6 +9,10 @@ from psycopg.pq import ExecStatus
 
 from bedplate.testing import Clone
 
+WAITING = """
+SELECT count(*) FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 SILENT = """
 WITH ours AS (
     SELECT n.oid, n.nspname FROM pg_namespace n
@@ -49,3 +53,9 @@ def _run(url: str, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, .
         # Rows may have no columns (SELECT FROM …), so whether there are columns says nothing.
         has_rows = result is not None and result.status == ExecStatus.TUPLES_OK
         return cursor.fetchall() if has_rows else []
+
+
+def waiting(clone: Clone) -> int:
+    """How many clients of the database wait for a lock."""
+    ((clients,),) = ask(clone, WAITING)
+    return int(clients)

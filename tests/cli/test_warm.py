@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from tests.cli.terminal import BEDPLATE, Said, Terminal
 from tests.cli.warm import warm
+
+KILLED_S = 3.0
+"""Shorter than a command waits for a server that says nothing."""
 
 
 def really(terminal: Terminal, *arguments: str) -> Said:
@@ -26,7 +30,10 @@ def really(terminal: Terminal, *arguments: str) -> Said:
 
 @pytest.mark.parametrize(
     "line",
-    ["--version", "", "status --json", "url --role nobody", "nonsense --json", "audit --help"],
+    [
+        *("--version", "", "status --json", "url --role nobody", "nonsense --json"),
+        *("audit --help", "module list --json", "backup list --json", "migrate history --json"),
+    ],
 )
 def test_it_says_and_ends_like_one_that_was_started_by_itself(line: str, tmp_path: Path) -> None:
     (tmp_path / "bedplate.toml").write_text("modules = []\n")
@@ -50,6 +57,14 @@ def test_each_has_a_folder_and_an_environment_of_its_own(tmp_path: Path) -> None
 
 def test_one_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
-    with pytest.raises(TimeoutError):
-        warm().run(("--version",), tmp_path, terminal.environment, input="", limit_s=0.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://nobody:secret@127.0.0.1:{silent.getsockname()[1]}/none"
+        environment = {**terminal.environment, "DATABASE_URL": url}
+        with pytest.raises(TimeoutError):
+            warm().run(("status",), tmp_path, environment, input="", limit_s=1.0)
+        asking, _ = silent.accept()
+        asking.settimeout(KILLED_S)
+        with asking:
+            while asking.recv(4096):
+                pass
     assert terminal.run("--version").code == 0

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bedplate.cli.commands import COMMANDS
@@ -79,11 +79,19 @@ class Warm:
             self._requests.sendall(request[sent:])
             for each in theirs:
                 os.close(each)
-            stdout, stderr, told = _read([reading for reading, _ in pipes[1:]], limit_s)
-        return int(told.split()[1]), stdout.decode(), stderr.decode()
+            streams = [reading for reading, _ in pipes[1:]]
+            pid = int(_line(streams[2]))
+            try:
+                stdout, stderr, told = _read(streams, limit_s)
+            except BaseException:
+                os.kill(pid, signal.SIGKILL)
+                raise
+        return int(told), stdout.decode(), stderr.decode()
 
     def close(self) -> None:
         """Tell it that nothing more will be asked, and wait until it is gone."""
+        # Closing would tell it nothing while a process that the tests have forked is left.
+        self._requests.shutdown(socket.SHUT_RDWR)
         self._requests.close()
         self._process.wait()
 
@@ -96,28 +104,29 @@ def warm() -> Warm:
     return started
 
 
+def _line(stream: int) -> bytes:
+    said = b""
+    while not said.endswith(b"\n"):
+        said += os.read(stream, 1)
+    return said
+
+
 def _read(streams: list[int], limit_s: float) -> list[bytes]:
-    """Read all to their ends; the last one begins with the pid that an interruption kills."""
+    """Read all to their ends."""
     said = dict.fromkeys(streams, b"")
     deadline = time.monotonic() + limit_s
     with selectors.DefaultSelector() as open_ones:
         for each in streams:
             open_ones.register(each, selectors.EVENT_READ)
-        try:
-            while open_ones.get_map():
-                ready = open_ones.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
-                    raise TimeoutError(said)
-                for key, _ in ready:
-                    chunk = os.read(key.fd, READ_BYTES)
-                    said[key.fd] += chunk
-                    if not chunk:
-                        open_ones.unregister(key.fd)
-        except BaseException:
-            told = said[streams[-1]].split()
-            if len(told) == 1:
-                os.kill(int(told[0]), signal.SIGKILL)
-            raise
+        while open_ones.get_map():
+            ready = open_ones.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError(said)
+            for key, _ in ready:
+                chunk = os.read(key.fd, READ_BYTES)
+                said[key.fd] += chunk
+                if not chunk:
+                    open_ones.unregister(key.fd)
     return list(said.values())
 
 
@@ -144,7 +153,9 @@ def _watch(pid: int, streams: list[int]) -> None:
         os.close(each)
     os.write(streams[3], f"{pid}\n".encode())
     status = os.waitpid(pid, 0)[1]
-    os.write(streams[3], f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    # Whoever has killed it does not listen any more.
+    with suppress(BrokenPipeError):
+        os.write(streams[3], f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 

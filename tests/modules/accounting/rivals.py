@@ -10,17 +10,13 @@ from typing import Any
 import psycopg
 
 from bedplate.testing import Clone
+from tests.asking import waiting
 
 WAIT_S = 20.0
 # Anything that waits for a lock will do: of the two, only the second can.
 WAITING = """
 SELECT count(*) FROM pg_catalog.pg_stat_activity
 WHERE datname = current_database() AND pid = %s AND wait_event_type = 'Lock'
-"""
-
-ALL_WAITING = """
-SELECT count(*) FROM pg_catalog.pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 Request = tuple[str, list[Any] | dict[str, Any]]
@@ -44,10 +40,9 @@ def rule_of(error: psycopg.Error) -> str:
 def wait_until(clone: Clone, enough: Callable[[int], bool]) -> None:
     """Wait until it is enough, which is asked with how many clients wait for a lock."""
     deadline = time.monotonic() + WAIT_S
-    with psycopg.connect(clone.url, autocommit=True) as onlooker:
-        while not enough(onlooker.execute(ALL_WAITING).fetchall()[0][0]):
-            assert time.monotonic() < deadline, "it is never enough"
-            time.sleep(0.005)
+    while not enough(waiting(clone)):
+        assert time.monotonic() < deadline, "it is never enough"
+        time.sleep(0.005)
 
 
 def meanwhile(

@@ -11,7 +11,7 @@ from bedplate.modules.auth import User, users
 from bedplate.modules.credits import OperationType, open_account
 from bedplate.operations import checks
 from bedplate.testing import Clone
-from tests.asking import ask
+from tests.asking import ask, waiting
 from tests.world import World
 
 WAIT_S = 20.0
@@ -30,10 +30,6 @@ LEDGER = (
     "credits.audit_logs",
     "bedplate.idempotency_keys",
 )
-WAITING = """
-SELECT count(*) FROM pg_catalog.pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock'
-"""
 
 _numbers = itertools.count(1)
 
@@ -84,7 +80,7 @@ def assert_lawful(world: World) -> None:
 async def until_somebody_waits(db: Database, clone: Clone, many: int = 1) -> None:
     """Return once so many sessions of this database wait for a lock."""
     for _ in range(int(WAIT_S / 0.01)):
-        if ask(clone, WAITING)[0][0] >= many:
+        if waiting(clone) >= many:
             return
         await db.leaf.sleep(0.01)
     raise AssertionError("nobody waits for a lock")

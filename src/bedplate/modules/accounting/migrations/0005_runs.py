@@ -124,7 +124,8 @@ BEGIN
         SELECT t.*, row_number() OVER (ORDER BY t.day, t.template_id) - 1 AS place
         FROM told t WHERE t.outcome = 'MADE' AND t.billed_by IS NULL
     ), taken AS (
-        -- Taken last: the counter is what all who issue wait for.
+        -- As late as can be, for the counter is what all who issue wait for; the foreign keys are
+        -- asked after it.
         SELECT bedplate.next_numbers(
             'accounting.invoices', to_char(v_today, 'YYYYMMDD'), count(*)) AS first
         FROM fresh HAVING p_issue AND count(*) > 0
@@ -164,8 +165,9 @@ BEGIN
     LEFT JOIN made m ON m.recurring_invoice_id = t.template_id AND m.billing_date = t.day;
     IF p_issue AND v_missed > 0 THEN
         -- Not in the face of guard_invoice's lock. A number that nobody has would be a gap.
-        RAISE EXCEPTION 'A month was billed by another at the same moment.'
-            USING ERRCODE = '40001';
+        RAISE EXCEPTION 'A month was billed by another at the same moment, or a number is taken.'
+            USING ERRCODE = '40001',
+                  HINT = 'Where it comes again, the day''s counter stands behind: bedplate check.';
     END IF;
     RETURN QUERY SELECT * FROM unnest(v_rows);
 END $$;
