@@ -86,6 +86,31 @@ def test_our_own_schemas_are_made_without_their_lines(
             assert _told(bare, read(drafted, OURS)) == []
 
 
+# Names decide where nothing else does: the reader brings its table before the trigger's function.
+CALLING = """
+CREATE TABLE called.rows (id int);
+CREATE FUNCTION called.a_reader() RETURNS bigint LANGUAGE sql STABLE
+    BEGIN ATOMIC SELECT count(*) FROM called.rows; END;
+CREATE FUNCTION called.z_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER tr_rows BEFORE INSERT ON called.rows
+    FOR EACH ROW EXECUTE FUNCTION called.z_guard();
+CREATE FUNCTION called.z_visible() RETURNS boolean LANGUAGE sql AS 'SELECT true';
+CREATE POLICY visible ON called.rows USING (called.z_visible());
+"""
+
+
+def test_a_table_goes_with_the_functions_that_it_calls(shop: Connection) -> None:
+    with shop.transaction(force_rollback=True):
+        shop.execute("CREATE SCHEMA called")
+        bare = read(shop, ["called"])
+        shop.execute(CALLING)
+        full = read(shop, ["called"])
+        _run(shop, statements(full, bare))
+        assert _told(bare, read(shop, ["called"])) == []
+        _run(shop, statements(bare, full))
+        assert _told(full, read(shop, ["called"])) == []
+
+
 def test_equal_snapshots_need_no_statement(shop: Connection) -> None:
     snapshot = read(shop, ["shop"])
     assert statements(snapshot, snapshot) == ()

@@ -28,6 +28,14 @@ EARLY = frozenset(
     }
 )
 
+HINDERED_BY = {
+    "foreign key": "table",
+    "trigger": "function",
+    "policy": "function",
+    "rule": "function",
+}
+"""What of a table may stand in the way of something else that goes: of which kind that is."""
+
 
 def statements(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """Return the statements that make of a database at `before` one at `after`; () where equal.
@@ -52,6 +60,7 @@ class Way:
     def __init__(self, before: Iterable[Element], after: Iterable[Element]) -> None:
         self.before = {each.key: each for each in ordered(before)}
         self.after = {each.key: each for each in ordered(after)}
+        self.providers = providers_of(self.before.values())
         self.removed = self.before.keys() - self.after.keys()
         self.added = self.after.keys() - self.before.keys()
         both = self.before.keys() & self.after.keys()
@@ -133,19 +142,24 @@ class Way:
     def _goes_early(self, element: Element) -> bool:
         if not self._goes(element.key):
             return False
-        if element.kind == "foreign key":
-            return self._points_at_what_goes(element) or not self._goes_along(element)
+        if self._hinders(element):
+            return True
         if self._goes_along(element):
             return False
         if element.key in self.replaced or element.kind in EARLY:
             return True
         return element.provides is not None and element.provides in self._new_names()
 
-    def _points_at_what_goes(self, element: Element) -> bool:
-        """A table does not go while another points at it, whichever of the two goes first."""
-        return any(
-            self._goes(key) and key != element.owner and key[0] == "table"
-            for key in needed(element, providers_of(self.before.values()))
+    def _hinders(self, element: Element) -> bool:
+        """Tell whether something else that goes cannot, while this stands.
+
+        A table does not go while another points at it, nor a function while a table calls it,
+        whichever of the two goes first.
+        """
+        kind = HINDERED_BY.get(element.kind)
+        return kind is not None and any(
+            self._goes(key) and key != element.owner and key[0] == kind
+            for key in needed(element, self.providers)
         )
 
     def _new_names(self) -> frozenset[tuple[str, str]]:
@@ -154,10 +168,9 @@ class Way:
 
     def _spread(self) -> None:
         """Have what stands on something that goes, or changes under it, made anew."""
-        providers = providers_of(self.before.values())
         dependents: dict[Key, list[Key]] = {}
         for element in self.before.values():
-            for key in needed(element, providers):
+            for key in needed(element, self.providers):
                 dependents.setdefault(key, []).append(element.key)
         shaken = {
             key: kinds
