@@ -7,6 +7,7 @@ Every verb forbids whole scans and joins by hash or merge, wherever it reads. Pl
 the connection, and these functions' are shared by the verbs: one made while the tables were small
 would go on to read them whole, here and in the foreign keys' own lookups. For the same reason what
 pays or is held is read and changed grant by grant, by its key: a join may begin at either table.
+(`deduct_many` has the grants of all its accounts in arrays, and changes them in one statement.)
 Before PostgreSQL 18 a scan that is forbidden makes the plan look dear where it has no other way,
 which is when a server that can compile plans does: milliseconds for each charge, under the
 account's lock. So it must not.

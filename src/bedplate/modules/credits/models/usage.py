@@ -109,9 +109,8 @@ class UsageHistory(Identified, Model):
 class UsageAllocation(Model):
     """Which grant paid how much of a charge that names none; negative on a refund.
 
-    A charge of `deduct` that one grant paid whole names it; captures never do.
-
-    The view `credits.payments` has these and the charges that name their grant themselves.
+    A charge of `deduct` or `deduct_many` that one grant paid whole names it in its own row; a
+    capture never does. The view `credits.payments` has both.
     """
 
     __tablename__ = "usage_allocations"
