@@ -18,6 +18,7 @@ from bedplate.kernel.errors import BedplateError, NotFound, RegistryError, Usage
 from bedplate.kernel.jobs import Job, Periodic, Running, enqueue, enqueue_many
 from bedplate.kernel.leased import State
 from bedplate.operations import work
+from bedplate.operations.work import Worker, WorkOptions
 from bedplate.testing import Clone
 from tests.operations.crew import registry
 from tests.operations.workers import at_work, db, job, states, until, worker
@@ -68,6 +69,29 @@ async def test_a_failing_job_is_tried_again_and_then_kept_with_all_errors(db: Da
         await work.cancel(db, id)
     with pytest.raises(NotFound):
         await work.retry(db, UUID(int=1))
+
+
+async def test_draining_looks_again_where_a_job_came_back_while_it_looked(db: Database) -> None:
+    looking = asyncio.Event()
+
+    class Slow(Worker):
+        async def _claim(self) -> int:
+            found = await super()._claim()
+            if not found and self._running:
+                looking.set()
+                await asyncio.wait(self._running)  # our answer says: nothing is due
+            return found
+
+    async def run(db: Database, running: Running[int]) -> None:
+        if running.payload == 1 and running.attempt == 1:
+            await looking.wait()
+            raise BedplateError("Not yet.")
+
+    do = job(run, attempts_max=2)
+    await enqueue_many(db, do, [1, 2])
+    slow = Slow(db, registry(do), WorkOptions(), note=lambda _: None)
+    await slow.drain()
+    assert await states(db) == [State.SUCCEEDED] * 2
 
 
 async def test_a_payload_that_no_longer_fits_fails_without_being_shown(db: Database) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +75,21 @@ def test_a_server_out_of_sight_is_never_joined_by_a_second(
         with pytest.raises(ServerStartFailed, match="another container"):
             attach(project)
     assert attach(project).alive()
+
+
+def test_the_last_child_of_a_killed_server_may_hold_its_port_for_a_moment(project: Path) -> None:
+    listening = socket.create_server(("127.0.0.1", embedded.status(project).port or 0))
+    guard = (area(project) / "server.lock").open()
+    fcntl.flock(guard, fcntl.LOCK_EX)
+
+    def end() -> None:
+        listening.close()
+        guard.close()
+
+    ending = threading.Timer(0.3, end)
+    ending.start()
+    assert attach(project).alive()
+    ending.join()
 
 
 def test_a_killed_server_whose_parent_never_looks_is_replaced(project: Path) -> None:

@@ -145,7 +145,10 @@ def start(home: Home, record: Record, *, admin_password: str, durable: bool) -> 
     if data.exists():
         require_writable(data)
     if not port_is_free(record.port):
-        raise _port_taken(home, record)
+        # A child that a killed server was just forking holds its port too, until it sees.
+        _wait_for_orphans(data, home.guard(record))
+        if not port_is_free(record.port):
+            raise _port_taken(home, record)
     as_root = os.geteuid() == 0
     programs = binaries.for_machine(record.major) if as_root else binaries.find(record.major)
     user = _server_user(data) if as_root else None

@@ -131,7 +131,9 @@ class Worker:
             try:
                 while not stopping.is_set():
                     self._wake.clear()
-                    if not await self._claim() and not self._running:
+                    # What runs while we look may be due again by the time the answer is here.
+                    idle = not self._running
+                    if not await self._claim() and idle:
                         break
                     if self._running:
                         await self._pause(POLL_HEARING_S)
