@@ -34,7 +34,9 @@ DEEP_PAGE_MOST = 2.0
 
 
 MANY_LEAST = 15.0
-"""How many times the rate of single charges `deduct_many` must reach on one hot account."""
+"""What `deduct_many` must reach on one hot account of the rate of charges one by one.
+
+Those are psycopg's, of the same function: Bedplate's own `deduct` gathers what waits there."""
 HOT_LEAST = 0.35
 """What a charge of a hot account must reach of a bare UPDATE of its balance."""
 
@@ -59,12 +61,12 @@ def missed(report: Report) -> list[str]:
 
 def _missed_by_charges(report: Report) -> list[str]:
     hot = ("deduct_hot", BEDPLATE)
-    many = report.between(("deduct_many", BEDPLATE), hot)
+    many = report.between(("deduct_many", BEDPLATE), ("deduct_hot", BARE))
     bare = report.between(hot, ("bare_update", BARE))
     sentences = list[str]()
     if many is not None and many < MANY_LEAST:
         sentences.append(
-            f"deduct_many: {many:.1f} times single charges, at least {MANY_LEAST} is asked"
+            f"deduct_many: {many:.1f} times charges one by one, at least {MANY_LEAST} is asked"
         )
     if bare is not None and bare < HOT_LEAST:
         sentences.append(

@@ -76,7 +76,7 @@ def charged(report: Report, *, hot: float = 40, many: float = 800) -> Report:
     """The report with credits works: a bare UPDATE at 100, the plan's code losing 70 of 90."""
     report.results |= {
         "deduct": {BEDPLATE: figures(45, 45, 45), BARE: figures(50, 50, 50)},
-        "deduct_hot": {BEDPLATE: figures(hot, hot, hot)},
+        "deduct_hot": {BEDPLATE: figures(hot, hot, hot), BARE: figures(20, 20, 20)},
         "deduct_many": {BEDPLATE: figures(many, many, many)},
         "bare_update": {BARE: figures(100, 100, 100)},
         "cost_update": {BARE: figures(100, 100, 100)},
@@ -93,7 +93,7 @@ def test_credits_floors_that_are_reached_say_nothing(report: Report) -> None:
 
 def test_missed_credits_floors_are_named_with_their_figures(report: Report) -> None:
     assert floors.missed(charged(report, hot=20, many=100)) == [
-        "deduct_many: 5.0 times single charges, at least 15.0 is asked",
+        "deduct_many: 5.0 times charges one by one, at least 15.0 is asked",
         "deduct_hot: 0.20 of a bare UPDATE, at least 0.35 is asked",
     ]
 

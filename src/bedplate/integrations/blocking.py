@@ -79,6 +79,8 @@ class _Pipeline(Pipeline):
 class BlockingLeaf:
     """The leaf on psycopg's blocking API: its coroutines never suspend."""
 
+    suspends = False
+
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
         self._pool: ConnectionPool[Any] | None = None

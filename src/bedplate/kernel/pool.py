@@ -63,6 +63,8 @@ class PoolOptions:
 class Leaf(Protocol):
     """What waits. Connections are opaque to everything above; errors are the driver's own."""
 
+    suspends: bool
+    """Whether others run while it waits."""
     prepares: bool
     round_trips: int
 
@@ -200,6 +202,8 @@ class _Pipeline(AsyncPipeline):
 
 class AsyncLeaf:
     """The leaf on psycopg's async API."""
+
+    suspends = True
 
     def __init__(self, options: PoolOptions) -> None:
         self._options = options

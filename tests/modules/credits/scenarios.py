@@ -185,6 +185,23 @@ async def another_s_account(world: World) -> set[str]:
         return await unless(NotYourAccount, deduct(world.db, grace, CHAT, key="k", amount=10))
 
 
+async def another_s_account_among_its_own_charges(world: World) -> set[str]:
+    db = world.db
+    ada, grace = await new_account(world.db, 100), await new_account(world.db, 100)
+
+    async def charge(actor: UUID, key: str) -> str:
+        with acting(actor):
+            return await kind(deduct(db, grace, CHAT, key=key, amount=10))
+
+    async with db.transaction() as tx:
+        await grant(tx, grace, 1, key="g")
+        tasks = [asyncio.create_task(charge(ada if key == "c" else grace, key)) for key in "abcd"]
+        await until_somebody_waits(db, world.clone)
+    outcomes = await asyncio.gather(*tasks)
+    assert set(outcomes[:2] + outcomes[3:]) == {Deducted.__name__}
+    return set(outcomes[2:3]) - {NotYourAccount.__name__}
+
+
 async def batches_in_opposite_orders(world: World) -> set[str]:
     db = world.db
     accounts = [await new_account(db, 100) for _ in range(2)]

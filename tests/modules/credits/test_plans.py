@@ -21,6 +21,10 @@ CALLS = {
     ' \'{"source": "s", "priority": 0}\', NULL, NULL)',
     "deduct": "SELECT usage_id FROM credits.deduct(gen_random_uuid(), %(user)s, 'AI_TEXT_CHAT',"
     " %(key)s, 7, NULL, 1, NULL)",
+    "deduct together": "SELECT max(usage_id::text) FROM credits.deduct_many("
+    "ARRAY[gen_random_uuid(), gen_random_uuid()], ARRAY[%(user)s::uuid, %(user)s],"
+    " '{AI_TEXT_CHAT,AI_TEXT_CHAT}', ARRAY[%(key)s || 'a', %(key)s || 'b'], '{7,7}', NULL, '{}',"
+    " NULL, '[null, null]')",
     "refund": "SELECT usage_id FROM credits.refund(gen_random_uuid(), %(deduct)s, %(key)s, 2, NULL,"
     " NULL)",
     "refund again": "SELECT usage_id FROM credits.refund(gen_random_uuid(), %(deduct)s, %(key)s,"
@@ -38,7 +42,7 @@ SELECT count(*) FROM (
            array_agg('AI_TEXT_CHAT'::credits.operation_type) AS operations,
            array_agg('many ' || n) AS keys, array_agg(1) AS amounts
     FROM generate_series(1, %s) AS n
-) AS c, credits.deduct_many(c.ids, c.users, c.operations, c.keys, c.amounts, NULL, '{}', NULL)
+) AS c, credits.deduct_many(c.ids, c.users, c.operations, c.keys, c.amounts, NULL, '{}', NULL, NULL)
 """
 HOLDS = """
 SELECT count(*) FROM generate_series(1, %s) AS n, credits.reserve(

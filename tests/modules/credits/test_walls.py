@@ -142,17 +142,23 @@ def test_every_function_the_app_may_call_is_a_verb(world: World) -> None:
         "credits.deduct(NULL, %(user)s, 'AI_TEXT_CHAT', 'n', 5, NULL, 1, NULL)",
         "credits.deduct(gen_random_uuid(), %(user)s, NULL, 'n', 5, NULL, 1, NULL)",
         "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
-        " '{AI_TEXT_CHAT}', '{n}', '{-5}', NULL, '{}', NULL)",
+        " '{AI_TEXT_CHAT}', '{n}', '{-5}', NULL, '{}', NULL, NULL)",
         "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
-        " '{AI_TEXT_CHAT}', '{n}', '{NULL}', NULL, '{\"AI_TEXT_CHAT\": -5}', NULL)",
+        " '{AI_TEXT_CHAT}', '{n}', '{NULL}', NULL, '{\"AI_TEXT_CHAT\": -5}', NULL, NULL)",
         "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
-        " '{AI_TEXT_CHAT}', '{n,m}', '{5,5}', NULL, '{}', NULL)",
+        " '{AI_TEXT_CHAT}', '{n,m}', '{5,5}', NULL, '{}', NULL, NULL)",
         "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
-        " '{AI_TEXT_CHAT}', '{}', '{5}', NULL, '{}', NULL)",
+        " '{AI_TEXT_CHAT}', '{}', '{5}', NULL, '{}', NULL, NULL)",
         "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid, %(user)s::uuid],"
-        " '{AI_TEXT_CHAT,AI_TEXT_CHAT}', '{n,m}', '{5,5}', NULL, '{}', NULL)",
+        " '{AI_TEXT_CHAT,AI_TEXT_CHAT}', '{n,m}', '{5,5}', NULL, '{}', NULL, NULL)",
         "credits.deduct_many('{NULL}', ARRAY[%(user)s::uuid],"
-        " '{AI_TEXT_CHAT}', '{n}', '{5}', NULL, '{}', NULL)",
+        " '{AI_TEXT_CHAT}', '{n}', '{5}', NULL, '{}', NULL, NULL)",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{n}', '{-5}', NULL, '{}', NULL, '[]')",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[%(user)s::uuid],"
+        " '{AI_TEXT_CHAT}', '{n}', '{5}', NULL, '{}', NULL, '[{\"actor\": \"somebody\"}]')",
+        "credits.deduct_many(ARRAY[gen_random_uuid()], ARRAY[gen_random_uuid()],"
+        " '{AI_TEXT_CHAT}', '{n}', '{5}', NULL, '{}', NULL, '7')",
         "credits.reserve(gen_random_uuid(), %(user)s, 'AI_TEXT_CHAT', 'n', -5, NULL, 1, '1h',"
         " NULL)",
         "credits.refund(gen_random_uuid(), (SELECT id FROM credits.usage_history"

@@ -34,6 +34,7 @@ _TYPES: Mapping[str, TypeEngine[Any]] = {
     "amount": Integer(),
     "amounts": _READ_BY_THE_FUNCTION,
     "context": document(),
+    "contexts": document(),
     "credits": Integer(),
     "default_cost": Integer(),
     "defaults": document(),

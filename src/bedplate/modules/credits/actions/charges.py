@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from bedplate.kernel import ids
 from bedplate.kernel.context import UserId
-from bedplate.kernel.database import Writer, carried_context
-from bedplate.kernel.errors import FieldInvalid, LimitExceeded
+from bedplate.kernel.database import Database, Writer, carried_context
+from bedplate.kernel.errors import BedplateError, FieldInvalid, LimitExceeded
+from bedplate.kernel.gathering import Gathering
+from bedplate.kernel.transaction import Transaction
 from bedplate.kernel.types import user_key
 from bedplate.kernel.values import array_text, converter
 from bedplate.modules.credits import rules
@@ -29,7 +32,7 @@ DEDUCT = call(
 DEDUCT_MANY = call(
     "SELECT place, outcome, usage_id, credits, balance, available, at, replayed "
     "FROM credits.deduct_many(:ids, :users, :operations, :keys, :amounts, :details, :defaults, "
-    ":context) ORDER BY place"
+    ":context, :contexts) ORDER BY place"
 )
 REFUND = call(
     "SELECT outcome, usage_id, credits, balance, replayed "
@@ -50,23 +53,24 @@ async def deduct(
     """Charge an account once under `key`; without an amount the operation's cost (plan D).
 
     The balance row is locked first, the cost read and stored inside, the grants burned by
-    priority, expiry and age; one round trip. A refusal is kept under its key. Raises
+    priority, expiry and age; one round trip. A refusal is kept under its key. On `db`, charges
+    of one account that would wait for one another go together (kernel/gathering.py). Raises
     IdempotencyConflict for another request under the key, UnknownAccount, UnknownOperation,
     AmountInvalid, KeyInvalid, NotYourAccount, CostUnknown; nothing is written then.
     """
-    operation = rules.operation_of(operation)
-    row = await db.one(
-        DEDUCT,
-        id=ids.new(),
-        user_id=user_id,
-        operation=operation.value,
-        key=rules.require_key(key),
-        amount=None if amount is None else rules.require_amount(amount),
-        details=details,
-        default_cost=rules.DEFAULT_COSTS.get(operation),
-        context=carried_context(db),
+    asked = _Asked(
+        Charge(
+            user_id=user_id,
+            operation=rules.operation_of(operation),
+            key=rules.require_key(key),
+            amount=None if amount is None else rules.require_amount(amount),
+            details=details,
+        ),
+        carried_context(db),
     )
-    return _answer(row, user_id, operation, "")
+    if isinstance(db, Transaction):
+        return await _alone(db, asked)
+    return await _WAITING.ask(db, str(user_id), asked.charge.key, asked)
 
 
 async def deduct_or_raise(
@@ -102,30 +106,81 @@ async def deduct_many(db: Writer, charges: Sequence[Charge]) -> list[Deducted | 
         rules.operation_of(charge.operation, f"charges[{place}].operation")
         for place, charge in enumerate(charges)
     ]
-    details = [charge.details for charge in charges]
-    rows = await db.all(
-        DEDUCT_MANY,
-        ids=array_text(ids.texts(len(charges))),
-        users=array_text(_users(db, charges)),
-        operations=array_text(operation.value for operation in operations),
-        keys=array_text(
-            rules.require_key(charge.key, f"charges[{place}].key")
-            for place, charge in enumerate(charges)
-        ),
-        amounts=array_text(
-            None
-            if charge.amount is None
-            else str(rules.require_amount(charge.amount, f"charges[{place}].amount"))
-            for place, charge in enumerate(charges)
-        ),
-        details=details if any(each is not None for each in details) else None,
-        defaults=_DEFAULTS,
-        context=carried_context(db),
-    )
+    for place, charge in enumerate(charges):
+        rules.require_key(charge.key, f"charges[{place}].key")
+        if charge.amount is not None:
+            rules.require_amount(charge.amount, f"charges[{place}].amount")
+    rows = await _rows(db, charges, operations, {"context": carried_context(db)})
     return [
         _answer(row[1:], charge.user_id, operation, f"charges[{row[0] - 1}]")
         for row, charge, operation in _matched(rows, charges, operations)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A valid request, and who makes it."""
+
+    charge: Charge
+    context: dict[str, str] | None
+
+
+async def _alone(db: Writer, asked: _Asked) -> Deducted | Refused:
+    charge = asked.charge
+    row = await db.one(
+        DEDUCT,
+        id=ids.new(),
+        user_id=charge.user_id,
+        operation=charge.operation.value,
+        key=charge.key,
+        amount=charge.amount,
+        details=charge.details,
+        default_cost=rules.DEFAULT_COSTS.get(charge.operation),
+        context=asked.context,
+    )
+    return _answer(row, charge.user_id, charge.operation, "")
+
+
+async def _together(db: Database, asked: list[_Asked]) -> list[Deducted | Refused | Exception]:
+    """Make the requests of several callers one call: what each would be answered by itself."""
+    charges = [each.charge for each in asked]
+    contexts = [each.context for each in asked]
+    # What is over in the account is ended in the name of who came first, as it would be alone.
+    given = {"context": contexts[0], "contexts": contexts}
+    rows = await _rows(db, charges, [charge.operation for charge in charges], given)
+    answers: list[Deducted | Refused | Exception] = []
+    for row, charge in zip(rows, charges, strict=True):
+        try:
+            answers.append(_answer(row[1:], charge.user_id, charge.operation, ""))
+        except BedplateError as error:
+            answers.append(error)
+    return answers
+
+
+_WAITING: Gathering[_Asked, Deducted | Refused] = Gathering(_alone, _together)
+"""Charges of one account that came while another was on its way."""
+
+
+async def _rows(
+    db: Writer,
+    charges: Sequence[Charge],
+    operations: list[OperationType],
+    contexts: Mapping[str, Any],
+) -> list[Any]:
+    details = [charge.details for charge in charges]
+    return await db.all(
+        DEDUCT_MANY,
+        ids=array_text(ids.texts(len(charges))),
+        users=array_text(_users(db, charges)),
+        operations=array_text(operation.value for operation in operations),
+        keys=array_text(charge.key for charge in charges),
+        amounts=array_text(
+            None if charge.amount is None else str(charge.amount) for charge in charges
+        ),
+        details=details if any(each is not None for each in details) else None,
+        defaults=_DEFAULTS,
+        **{"context": None, "contexts": None, **contexts},
+    )
 
 
 def _matched(

@@ -11,11 +11,13 @@ down_revision = "0004_charges"
 # written once. A bad request answers for itself alone and nothing is written at all. OFFSET 0 and
 # the settings make every key one look into its index: plans live as long as the connection, and
 # one made while the tables were empty would read a whole history for each request. A request is
-# its place in the arrays; p_details is a JSON array, or NULL where no request has details.
+# its place in the arrays; p_details is a JSON array, or NULL where no request has details. With
+# p_contexts, an array as well, the requests are of several callers, who know nothing of each other:
+# each acts as itself, has an audit entry of its own, and a bad one spoils nobody else's.
 DEDUCT_MANY = """
 CREATE FUNCTION credits.deduct_many(
     p_ids uuid[], p_users {user_key}[], p_operations credits.operation_type[], p_keys text[],
-    p_amounts int[], p_details jsonb, p_defaults jsonb, p_context jsonb
+    p_amounts int[], p_details jsonb, p_defaults jsonb, p_context jsonb, p_contexts jsonb
 )
     RETURNS TABLE (
         place int, outcome text, usage_id uuid, credits int, balance int, available int,
@@ -130,6 +132,9 @@ BEGIN
         ORDER BY q.place
     LOOP
         v_problem := NULL;
+        IF p_contexts IS NOT NULL THEN
+            v_actor := nullif(p_contexts -> r.place::int - 1 ->> 'actor', '');
+        END IF;
         IF a_id[r.n] IS NULL THEN
             v_problem := 'UNKNOWN_ACCOUNT';
         ELSIF r.amount < 1 THEN
@@ -217,7 +222,12 @@ BEGIN
                 a_grant[r.n] := v_grant;
             END IF;
         END IF;
-        IF v_problem IS NOT NULL THEN
+        IF v_problem IS NULL THEN
+            CONTINUE;
+        END IF;
+        IF p_contexts IS NOT NULL THEN
+            o_outcome[r.place] := v_problem;
+        ELSE
             v_bad := true;
             RETURN QUERY SELECT r.place::int, v_problem, NULL::uuid, o_credits[r.place], NULL::int,
                                 NULL::int, NULL::timestamptz, NULL::boolean;
@@ -254,12 +264,29 @@ BEGIN
     SET credits_remaining = t.remaining, last_synced_at = t.at, updated_at = t.at
     FROM unnest(a_id, a_left, a_before, a_at) AS t (id, remaining, was, at)
     WHERE b.id = t.id AND t.remaining <> t.was;
-    -- One entry per account and call: its charges stand in the history, each by itself.
-    PERFORM credits.record(
-        'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n], a_before[t.n], a_left[t.n],
-        a_before[t.n] - a_left[t.n] || ' credits in ' || t.charges || ' charges')
-    FROM (SELECT x.n, count(*) AS charges FROM unnest(o_account) AS x (n)
-          WHERE x.n IS NOT NULL GROUP BY x.n) AS t;
+    IF p_contexts IS NULL THEN
+        -- One entry per account and call: its charges stand in the history, each by itself.
+        PERFORM credits.record(
+            'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n], a_before[t.n], a_left[t.n],
+            a_before[t.n] - a_left[t.n] || ' credits in ' || t.charges || ' charges')
+        FROM (SELECT x.n, count(*) AS charges FROM unnest(o_account) AS x (n)
+              WHERE x.n IS NOT NULL GROUP BY x.n) AS t;
+    ELSE
+        INSERT INTO credits.audit_logs
+            (id, action, entity_type, entity_id, user_id, actor_type, request_id, ip_address,
+             user_agent, changes, description)
+        SELECT t.id, 'CREDITS_DEDUCTED', 'CreditBalance', a_id[t.n]::text,
+               nullif(c.context ->> 'actor', '')::{user_key},
+               CASE WHEN nullif(c.context ->> 'actor', '') IS NULL THEN 'SYSTEM' ELSE 'USER' END,
+               nullif(c.context ->> 'request_id', ''), nullif(c.context ->> 'ip', ''),
+               nullif(c.context ->> 'user_agent', ''),
+               credits.change(t.balance + t.credits, t.balance),
+               t.credits || ' credits for ' || t.operation
+        FROM unnest(p_ids, p_operations, o_credits, o_balance, o_account)
+            WITH ORDINALITY AS t (id, operation, credits, balance, n, place)
+        CROSS JOIN LATERAL (SELECT p_contexts -> t.place::int - 1 AS context) AS c
+        WHERE t.n IS NOT NULL;
+    END IF;
     PERFORM credits.leave();
     RETURN QUERY
     SELECT t.place::int, t.outcome, t.id, t.credits, t.balance, t.available, t.at, t.replayed
@@ -271,7 +298,7 @@ END $$;
 COMMENT = "Charges like deduct, many at a time, in the order given; all of them or none."
 SIGNATURE = (
     "deduct_many(uuid[], {user_key}[], credits.operation_type[], text[], int[], "
-    "jsonb, jsonb, jsonb)"
+    "jsonb, jsonb, jsonb, jsonb)"
 )
 
 
