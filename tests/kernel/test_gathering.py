@@ -9,12 +9,14 @@ import pytest
 
 from bedplate.kernel.context import acting, current
 from bedplate.kernel.database import Database
+from bedplate.kernel.errors import ConnectionLost, PoolTimeout
 from bedplate.kernel.gathering import TOGETHER_MAX, Gathering
 
 
 class _Leaf:
     def __init__(self, suspends: bool) -> None:
         self.suspends = suspends
+        self.wait_timeout_ms = 60_000
 
 
 class _Db:
@@ -27,6 +29,7 @@ class Calls:
 
     def __init__(self) -> None:
         self.made: list[list[str]] = []
+        self.stopped: list[list[str]] = []
         self.actors: list[Any] = []
         self.may_end = asyncio.Event()
         self.gathering: Gathering[str, str] = Gathering(self._alone, self._together)
@@ -41,9 +44,15 @@ class Calls:
     async def _together(self, db: Database, requests: list[str]) -> list[str | Exception]:
         self.made.append(requests)
         self.actors.append(current().actor)
-        await self.may_end.wait()
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.stopped.append(requests)
+            raise
         if "broken" in requests:
-            raise ConnectionError
+            raise TypeError
+        if "lost" in requests:
+            raise ConnectionLost("It broke.")
         return [ValueError(each) if each == "bad" else each.upper() for each in requests]
 
     def ask(self, request: str, subject: str = "s", key: str | None = None) -> asyncio.Task[str]:
@@ -107,12 +116,44 @@ async def test_an_error_is_its_own() -> None:
     assert [type(each) for each in outcomes] == [ValueError, str, ValueError, str]
 
 
-async def test_a_call_that_fails_for_all_is_made_again_by_each_alone() -> None:
+async def test_where_it_may_be_ones_own_fault_each_is_asked_for_alone_in_its_turn() -> None:
     calls = Calls()
     tasks = [calls.ask(name) for name in ("a", "b", "broken", "d")]
+    await turns()
+    calls.may_end.set()
+    await turns(2)
+    tasks.append(calls.ask("e"))
+    assert [type(each) for each in await ended(*tasks)] == [str, str, TypeError, str, str]
+    assert calls.made == [["a"], ["b", "broken", "d"], ["b"], ["broken"], ["d"], ["e"]]
+
+
+async def test_what_is_nobodys_fault_is_told_to_all_who_went() -> None:
+    calls = Calls()
+    tasks = [calls.ask(name) for name in ("a", "b", "lost", "d")]
     outcomes = await calls.end(*tasks)
-    assert [type(each) for each in outcomes] == [str, str, ConnectionError, str]
-    assert calls.made == [["a"], ["b", "broken", "d"], ["b"], ["broken"], ["d"]]
+    assert [type(each) for each in outcomes] == [str, *[ConnectionLost] * 3]
+    assert calls.made == [["a"], ["b", "lost", "d"]]
+    assert await calls.ask("e") == "E"
+
+
+async def test_one_by_one_too_nobodys_fault_is_told_to_all_who_are_left() -> None:
+    calls = Calls()
+    tasks = [calls.ask(name) for name in ("a", "b", "broken", "lost", "e")]
+    outcomes = await calls.end(*tasks)
+    assert [type(each) for each in outcomes] == [str, str, TypeError, *[ConnectionLost] * 2]
+    assert calls.made == [["a"], ["b", "broken", "lost", "e"], ["b"], ["broken"], ["lost"]]
+
+
+async def test_nobody_waits_in_line_for_longer_than_for_a_connection() -> None:
+    calls = Calls()
+    calls.db.leaf.wait_timeout_ms = 50
+    first = calls.ask("a")
+    await turns()
+    second = calls.ask("b")
+    with pytest.raises(PoolTimeout):
+        await second
+    assert await calls.end(first, calls.ask("c")) == ["A", "C"]
+    assert calls.made == [["a"], ["c"]]
 
 
 async def test_who_leaves_while_waiting_is_not_asked_for() -> None:
@@ -136,6 +177,22 @@ async def test_the_first_may_leave_and_so_may_all() -> None:
     await ended(*tasks)
     calls.may_end.set()
     assert await calls.ask("d") == "D"
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_stopped() -> None:
+    calls = Calls()
+    tasks = [calls.ask(name) for name in "abcd"]
+    await turns()
+    tasks[0].cancel()
+    await turns()
+    tasks[3].cancel()
+    await turns()
+    assert calls.stopped == [["a"]]
+    for task in tasks[1:3]:
+        task.cancel()
+    await ended(*tasks)
+    await turns()
+    assert calls.stopped == [["a"], ["b", "c", "d"]]
 
 
 async def test_nobody_lends_its_name_to_those_who_wait() -> None:
@@ -163,6 +220,7 @@ def test_a_loop_that_ended_in_the_middle_holds_up_no_other() -> None:
 
     calls = asyncio.run(begun())
     assert asyncio.run(again(calls)) == "D"
+    assert not calls.gathering._lines
 
 
 async def test_a_leaf_that_does_not_suspend_never_waits_here() -> None:

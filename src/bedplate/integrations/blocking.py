@@ -84,6 +84,7 @@ class BlockingLeaf:
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
         self._pool: ConnectionPool[Any] | None = None
+        self.wait_timeout_ms = options.wait_timeout_ms
         self.prepares = not options.pooler
         self.round_trips = 0
 

@@ -17,6 +17,14 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from bedplate.kernel.database import Database
+from bedplate.kernel.errors import (
+    ConnectionFailed,
+    HandleClosed,
+    LockTimeout,
+    PoolTimeout,
+    RetryableError,
+    StatementTimeout,
+)
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -24,9 +32,8 @@ A = TypeVar("A")
 TOGETHER_MAX = 100
 """How many calls go as one at most: the row is locked for so long."""
 
-
-class _Unknown(Exception):
-    """A call that went for several failed; it does not say for whom."""
+_EVERYBODYS = (ConnectionFailed, HandleClosed, LockTimeout, RetryableError, StatementTimeout)
+"""What is nobody's own fault: alone, each would be told the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,12 @@ class _Waiting(Generic[Q, A]):
     key: Hashable
     request: Q
     answer: asyncio.Future[A | Exception]
+    patience: asyncio.TimerHandle
+
+    def give(self, answer: A | Exception) -> None:
+        """Answer, unless the caller left meanwhile, or its loop did."""
+        if not self.answer.done() and not self.answer.get_loop().is_closed():
+            self.answer.set_result(answer)
 
 
 _Place: TypeAlias = tuple[asyncio.AbstractEventLoop, Database, Hashable]
@@ -44,7 +57,7 @@ class Gathering(Generic[Q, A]):
 
     `alone` makes one call; `together` makes several about one subject, of different keys, and
     returns an answer or an error for each. Both must be safe to repeat: where `together` itself
-    raises, nobody knows for whom, and each of them asks again alone.
+    raises for what may be one request's fault, nobody knows whose, and each is made alone.
     """
 
     def __init__(
@@ -61,7 +74,8 @@ class Gathering(Generic[Q, A]):
     async def ask(self, db: Database, subject: Hashable, key: Hashable, request: Q) -> A:
         """Make the call; return or raise what it does.
 
-        Cancelled while it waits, it is not made; later, that is as open as for any statement.
+        Cancelled while it waits in line, it is not made; on its way, it is as open as for any
+        statement. Raises PoolTimeout where it waits in line for longer than for a connection.
         """
         if not db.leaf.suspends:
             return await self._alone(db, request)
@@ -73,14 +87,26 @@ class Gathering(Generic[Q, A]):
                 return await self._alone(db, request)
             finally:
                 self._go_on(place)
-        waiting: _Waiting[Q, A] = _Waiting(key, request, place[0].create_future())
+        waiting = self._wait(place, key, request)
         line.append(waiting)
         answer = await waiting.answer
-        if isinstance(answer, _Unknown):
-            return await self._alone(db, request)
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _wait(self, place: _Place, key: Hashable, request: Q) -> _Waiting[Q, A]:
+        """Wait in line, but no longer than for a connection."""
+        loop, db, _ = place
+        answer: asyncio.Future[A | Exception] = loop.create_future()
+
+        def give_up() -> None:
+            if not answer.done():
+                answer.set_result(
+                    PoolTimeout("Too many calls about the same row were before this one.")
+                )
+
+        patience = loop.call_later(db.leaf.wait_timeout_ms / 1000, give_up)
+        return _Waiting(key, request, answer, patience)
 
     def _go_on(self, place: _Place) -> None:
         """Send those who wait on their way; where nobody does, the line ends."""
@@ -90,26 +116,50 @@ class Gathering(Generic[Q, A]):
             del self._lines[place]
             return
         # Nobody's context: each request brings its own, and none may pass for another's.
-        task = loop.create_task(self._carry(place, batch), context=Context())
+        task = Context().run(loop.create_task, self._carry(place, batch))
         self._on_their_way.add(task)
         task.add_done_callback(self._on_their_way.discard)
 
+        def left(_: asyncio.Future[A | Exception]) -> None:
+            if all(waiting.answer.cancelled() for waiting in batch):
+                task.cancel()
+
+        for waiting in batch:
+            waiting.answer.add_done_callback(left)
+
     async def _carry(self, place: _Place, batch: list[_Waiting[Q, A]]) -> None:
-        answers: list[A | Exception] = [_Unknown() for _ in batch]
         try:
-            requests = [waiting.request for waiting in batch]
-            if len(requests) > 1:
-                answers = await self._together(place[1], requests)
-            else:
-                answers = [await self._alone(place[1], requests[0])]
-        except Exception as error:
-            if len(batch) == 1:
-                answers = [error]
+            if len(batch) == 1 or not await self._carried_together(place[1], batch):
+                await self._carry_one_by_one(place[1], batch)
         finally:
-            for waiting, answer in zip(batch, answers, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
+            for waiting in batch:
+                waiting.give(ConnectionFailed("The call was stopped.", "Make it again."))
             self._go_on(place)
+
+    async def _carried_together(self, db: Database, batch: list[_Waiting[Q, A]]) -> bool:
+        """Make the calls as one; False where it failed, and it may be one request's own fault."""
+        answers: list[A | Exception]
+        try:
+            answers = await self._together(db, [waiting.request for waiting in batch])
+        except _EVERYBODYS as error:
+            answers = [error] * len(batch)
+        except Exception:
+            return False
+        for waiting, answer in zip(batch, answers, strict=True):
+            waiting.give(answer)
+        return True
+
+    async def _carry_one_by_one(self, db: Database, batch: list[_Waiting[Q, A]]) -> None:
+        for waiting in batch:
+            if waiting.answer.done():
+                continue
+            try:
+                waiting.give(await self._alone(db, waiting.request))
+            except _EVERYBODYS as error:
+                for each in batch:
+                    each.give(error)
+            except Exception as error:
+                waiting.give(error)
 
 
 def _next(line: deque[_Waiting[Q, A]]) -> list[_Waiting[Q, A]]:
@@ -117,6 +167,7 @@ def _next(line: deque[_Waiting[Q, A]]) -> list[_Waiting[Q, A]]:
     taken: dict[Hashable, _Waiting[Q, A]] = {}
     while line and line[0].key not in taken and len(taken) < TOGETHER_MAX:
         waiting = line.popleft()
-        if not waiting.answer.cancelled():
+        waiting.patience.cancel()
+        if not waiting.answer.done():
             taken[waiting.key] = waiting
     return list(taken.values())

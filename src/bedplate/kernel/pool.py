@@ -65,6 +65,8 @@ class Leaf(Protocol):
 
     suspends: bool
     """Whether others run while it waits."""
+    wait_timeout_ms: int
+    """How long a caller waits for a connection."""
     prepares: bool
     round_trips: int
 
@@ -208,6 +210,7 @@ class AsyncLeaf:
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
         self._pool: AsyncConnectionPool[Any] | None = None
+        self.wait_timeout_ms = options.wait_timeout_ms
         self.prepares = not options.pooler
         self.round_trips = 0
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from bedplate import Database, acting
 from bedplate.kernel import ids
@@ -29,7 +30,7 @@ from bedplate.modules.credits import (
     release,
     reserve,
 )
-from tests.asking import as_owner
+from tests.asking import as_owner, ask
 from tests.modules.credits.accounts import (
     CHAT,
     broken,
@@ -185,21 +186,19 @@ async def another_s_account(world: World) -> set[str]:
         return await unless(NotYourAccount, deduct(world.db, grace, CHAT, key="k", amount=10))
 
 
+TOGETHER = """
+SELECT outcome FROM credits.deduct_many(
+    ARRAY[gen_random_uuid(), gen_random_uuid()], ARRAY[%s, %s]::uuid[],
+    '{AI_TEXT_CHAT,AI_TEXT_CHAT}', '{a,b}', '{1,1}', NULL, '{}', %s, %s) ORDER BY place
+"""
+
+
 async def another_s_account_among_its_own_charges(world: World) -> set[str]:
-    db = world.db
     ada, grace = await new_account(world.db, 100), await new_account(world.db, 100)
-
-    async def charge(actor: UUID, key: str) -> str:
-        with acting(actor):
-            return await kind(deduct(db, grace, CHAT, key=key, amount=10))
-
-    async with db.transaction() as tx:
-        await grant(tx, grace, 1, key="g")
-        tasks = [asyncio.create_task(charge(ada if key == "c" else grace, key)) for key in "abcd"]
-        await until_somebody_waits(db, world.clone)
-    outcomes = await asyncio.gather(*tasks)
-    assert set(outcomes[:2] + outcomes[3:]) == {Deducted.__name__}
-    return set(outcomes[2:3]) - {NotYourAccount.__name__}
+    contexts = [{"actor": str(grace)}, {"actor": str(ada)}]
+    first, second = ask(world.clone, TOGETHER, grace, grace, Jsonb(contexts[0]), Jsonb(contexts))
+    assert first == ("DEDUCTED",)
+    return {*second} - {"NOT_YOURS"}
 
 
 async def batches_in_opposite_orders(world: World) -> set[str]:

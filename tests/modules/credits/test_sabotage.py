@@ -113,9 +113,9 @@ GUARDS: dict[str, Guard[Scenario]] = {
         part="v_actor <> p_user_id::text",
         instead="false",
     ),
-    "whose account it is, of each that waited": Guard(
+    "whose account it is, of each that goes together": Guard(
         scenarios.another_s_account_among_its_own_charges,
-        "Deducted",
+        "DEDUCTED",
         function="deduct_many",
         part="v_actor := nullif(p_contexts -> r.place::int - 1 ->> 'actor', '')",
         instead="v_actor := nullif(p_contexts -> 0 ->> 'actor', '')",

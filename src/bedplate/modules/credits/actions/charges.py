@@ -12,7 +12,6 @@ from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Database, Writer, carried_context
 from bedplate.kernel.errors import BedplateError, FieldInvalid, LimitExceeded
 from bedplate.kernel.gathering import Gathering
-from bedplate.kernel.transaction import Transaction
 from bedplate.kernel.types import user_key
 from bedplate.kernel.values import array_text, converter
 from bedplate.modules.credits import rules
@@ -54,23 +53,22 @@ async def deduct(
 
     The balance row is locked first, the cost read and stored inside, the grants burned by
     priority, expiry and age; one round trip. A refusal is kept under its key. On `db`, charges
-    of one account that would wait for one another go together (kernel/gathering.py). Raises
+    of one account by its user or the system go together where they would wait for one another
+    (kernel/gathering.py): what is over in the account is booked in the name of the first. Raises
     IdempotencyConflict for another request under the key, UnknownAccount, UnknownOperation,
     AmountInvalid, KeyInvalid, NotYourAccount, CostUnknown; nothing is written then.
     """
-    asked = _Asked(
-        Charge(
-            user_id=user_id,
-            operation=rules.operation_of(operation),
-            key=rules.require_key(key),
-            amount=None if amount is None else rules.require_amount(amount),
-            details=details,
-        ),
-        carried_context(db),
+    charge = Charge(
+        user_id=user_id,
+        operation=rules.operation_of(operation),
+        key=rules.require_key(key),
+        amount=None if amount is None else rules.require_amount(amount),
+        details=details,
     )
-    if isinstance(db, Transaction):
-        return await _alone(db, asked)
-    return await _WAITING.ask(db, str(user_id), asked.charge.key, asked)
+    asked = _Asked(charge, carried_context(db))
+    if isinstance(db, Database) and asked.is_the_users_own:
+        return await _WAITING.ask(db, str(user_id), key, asked)
+    return await _alone(db, asked)
 
 
 async def deduct_or_raise(
@@ -124,6 +122,16 @@ class _Asked:
     charge: Charge
     context: dict[str, str] | None
 
+    @property
+    def is_the_users_own(self) -> bool:
+        """Whether the system asks, or the account's own user.
+
+        Anyone else may well be refused, and then has no business in a statement of others: what is
+        over in an account is ended, and written down, in the name of who came first.
+        """
+        actor = None if self.context is None else self.context.get("actor")
+        return actor is None or actor == str(self.charge.user_id)
+
 
 async def _alone(db: Writer, asked: _Asked) -> Deducted | Refused:
     charge = asked.charge
@@ -145,7 +153,6 @@ async def _together(db: Database, asked: list[_Asked]) -> list[Deducted | Refuse
     """Make the requests of several callers one call: what each would be answered by itself."""
     charges = [each.charge for each in asked]
     contexts = [each.context for each in asked]
-    # What is over in the account is ended in the name of who came first, as it would be alone.
     given = {"context": contexts[0], "contexts": contexts}
     rows = await _rows(db, charges, [charge.operation for charge in charges], given)
     answers: list[Deducted | Refused | Exception] = []

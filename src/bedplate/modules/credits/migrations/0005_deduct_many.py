@@ -80,8 +80,7 @@ BEGIN
         a_last[r.n] := m;
     END LOOP;
     g_before := g_free;
-    v_costs := p_defaults || coalesce(
-        (SELECT s.feature_costs FROM credits.admin_settings s), '{}'::jsonb);
+    v_costs := (SELECT s.feature_costs FROM credits.admin_settings s);
     v_actor := bedplate.context('actor');
     -- Whose a request is: accounts were locked, and numbered, in the order of their users.
     IF n = 1 THEN
@@ -179,7 +178,8 @@ BEGIN
             o_credits[r.place] := (r.answer ->> 'needed')::int;
             o_available[r.place] := (r.answer ->> 'available')::int;
         ELSE
-            v_cost := coalesce(r.amount, (v_costs ->> r.operation::text)::int);
+            v_cost := coalesce(r.amount, (v_costs ->> r.operation::text)::int,
+                               (p_defaults ->> r.operation::text)::int);
             o_credits[r.place] := v_cost;
             IF v_cost IS NULL THEN
                 v_problem := 'NO_COST';
@@ -295,7 +295,10 @@ BEGIN
 END $$;
 """
 
-COMMENT = "Charges like deduct, many at a time, in the order given; all of them or none."
+COMMENT = (
+    "Charges like deduct, many at a time, in the order given; all of them or none, unless each "
+    "has a context of its own."
+)
 SIGNATURE = (
     "deduct_many(uuid[], {user_key}[], credits.operation_type[], text[], int[], "
     "jsonb, jsonb, jsonb, jsonb)"
