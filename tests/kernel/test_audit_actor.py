@@ -206,7 +206,7 @@ def test_what_is_captured_has_no_secret_whoever_wrote_it(world: World) -> None:
         entries = await audit.entries(db, limit=100)
         assert len(entries) == 40
         shown = json.dumps([entry.changes for entry in entries])
-        assert "4711" not in shown
+        assert "hash-4711" not in shown
         assert shown.count(audit.REDACTED) == 60
 
     world.run(body(world.db))
