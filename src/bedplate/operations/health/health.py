@@ -110,6 +110,9 @@ class Health:
         found = self._found
         if found is not None and clock.nanoseconds() - found.taken_ns < FRESH_NS:
             return found
+        if self._asking is not None and self._asking.cancelling():
+            # It went unanswered, and is still being taken back; nobody else's answer is its end.
+            await asyncio.wait({self._asking}, timeout=ANSWER_LIMIT_S)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         asking = self._asking
