@@ -10,6 +10,20 @@ from tests.asking import as_owner, ask
 
 S = TypeVar("S")
 
+# Kept by the session, so that whoever came is still counted where its transaction was undone.
+MEET = """
+    PERFORM pg_catalog.pg_advisory_lock_shared(815);
+    FOR nth IN 1..2000 LOOP
+        EXIT WHEN (
+            SELECT count(*) FROM pg_catalog.pg_locks
+            WHERE locktype = 'advisory' AND objid = 815 AND database = (
+                SELECT oid FROM pg_catalog.pg_database
+                WHERE datname = pg_catalog.current_database())
+        ) > 1;
+        PERFORM pg_catalog.pg_sleep(0.01);
+    END LOOP;
+"""
+
 
 @dataclass(frozen=True)
 class Guard(Generic[S]):
@@ -22,7 +36,7 @@ class Guard(Generic[S]):
     part: str = ""
     instead: str = ""
     slower: str = ""
-    """After what in the function a moment passes, so that the race is sure to be lost."""
+    """After what in the function two wait for one another, so that the race is sure to be lost."""
 
     def take_away(self, clone: Clone, schema: str) -> None:
         """Run the statement; then make the schema's function anew, without the part."""
@@ -31,7 +45,7 @@ class Guard(Generic[S]):
             changed = without(clone, f"{schema}.{self.function}", self.part, self.instead)
         if self.slower:
             assert self.slower in changed
-            changed = changed.replace(self.slower, f"{self.slower} PERFORM pg_sleep(0.3);")
+            changed = changed.replace(self.slower, f"{self.slower} {MEET}")
         as_owner(clone, f"{self.statement};{changed}")
 
 

@@ -58,22 +58,27 @@ class Running:
     stderr: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._readers: list[threading.Thread] = []
         for stream, lines in (
             (self.process.stdout, self.stdout),
             (self.process.stderr, self.stderr),
         ):
             assert stream is not None
-            threading.Thread(target=lines.extend, args=(stream,), daemon=True).start()
+            reader = threading.Thread(target=lines.extend, args=(stream,), daemon=True)
+            reader.start()
+            self._readers.append(reader)
 
     def document(self) -> Any:
         """The document on stdout, once it is whole."""
         found: list[Any] = []
 
         def parsed() -> bool:
+            # Asked first: what it said last is read a moment after it has ended.
+            more = any(reader.is_alive() for reader in self._readers)
             try:
                 found.append(json.loads("".join(self.stdout)))
             except ValueError:
-                assert self.process.poll() is None, "".join(self.stderr)
+                assert more, "".join(self.stderr)
                 return False
             return True
 

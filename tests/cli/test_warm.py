@@ -62,9 +62,15 @@ def test_one_that_takes_too_long_is_killed(tmp_path: Path) -> None:
         environment = {**terminal.environment, "DATABASE_URL": url}
         with pytest.raises(TimeoutError):
             warm().run(("status",), tmp_path, environment, input="", limit_s=1.0)
-        asking, _ = silent.accept()
-        asking.settimeout(KILLED_S)
-        with asking:
-            while asking.recv(4096):
-                pass
+        silent.settimeout(KILLED_S)
+        try:
+            asking, _ = silent.accept()
+        except TimeoutError:
+            # A busy machine: it was killed before it came to ask, and so nobody comes.
+            pass
+        else:
+            asking.settimeout(KILLED_S)
+            with asking:
+                while asking.recv(4096):
+                    pass
     assert terminal.run("--version").code == 0

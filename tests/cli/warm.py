@@ -107,7 +107,10 @@ def warm() -> Warm:
 def _line(stream: int) -> bytes:
     said = b""
     while not said.endswith(b"\n"):
-        said += os.read(stream, 1)
+        read = os.read(stream, 1)
+        if not read:
+            raise EOFError(said)
+        said += read
     return said
 
 

@@ -104,7 +104,7 @@ def _actor(request: Request) -> str | None:
 @pytest_asyncio.fixture
 async def project(bedplate_clone: Clone) -> AsyncIterator[Project]:
     """A project with one connection, so that a connection that is not given back is missed."""
-    settings = replace(bedplate_clone.settings, pool_size_max=1, pool_wait_timeout_ms=2_000)
+    settings = replace(bedplate_clone.settings, pool_size_max=1, pool_wait_timeout_ms=20_000)
     async with await Project.open(settings=settings) as opened:
         yield opened
 

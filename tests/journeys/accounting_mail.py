@@ -132,6 +132,6 @@ class Mailing:
 def mailed(settings: Settings) -> Iterator[tuple[PostOffice, Settings]]:
     """A mail server, and the settings of a project that sends through it."""
     with PostOffice() as office:
-        given = {"smtp_url": office.url, "sender": SENDER, "timeout_ms": 5_000}
+        given = {"smtp_url": office.url, "sender": SENDER, "timeout_ms": 20_000}
         sources = {key: Source(f"delivery.{key}", "here", value) for key, value in given.items()}
         yield office, replace(settings, sections={"delivery": sources})

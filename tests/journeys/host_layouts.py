@@ -141,7 +141,8 @@ CREATE EVENT TRIGGER watch_drops ON sql_drop EXECUTE FUNCTION watch.see();
 CREATE EVENT TRIGGER watch_rewrites ON table_rewrite EXECUTE FUNCTION watch.see();
 LISTEN ddl;
 """
-NOTICE_S = 0.2
+NOTICE_S = 30.0
+ASKED = "asked"
 # Those of foreign keys are internal: PostgreSQL names them so, and they go with the keys.
 OF_FOREIGN_KEYS = '"RI_ConstraintTrigger'
 # Everything PostgreSQL knows of the host's tables, byte for byte, but for its own statistics and
@@ -216,8 +217,14 @@ class Hosted:
 
     def commands(self) -> list[Command]:
         """The DDL committed since this was asked last."""
-        told = self.watch.notifies(timeout=NOTICE_S)
-        return [Command(*json.loads(each.payload)) for each in told]
+        # Told in the order of the commits: after this one there is nothing to wait for.
+        self._ask("SELECT pg_notify('ddl', %s)", [ASKED])
+        commands: list[Command] = []
+        for each in self.watch.notifies(timeout=NOTICE_S):
+            if each.payload == ASKED:
+                return commands
+            commands.append(Command(*json.loads(each.payload)))
+        raise AssertionError("the watch does not hear what it is told itself")
 
     def is_others(self, command: Command) -> bool:
         """Tell whether a command was about the host's or the administrator's, foreign keys apart.

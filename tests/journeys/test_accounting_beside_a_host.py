@@ -301,7 +301,7 @@ def test_a_lock_in_the_way_is_waited_for(
             enabling = other.submit(host.enable)
             while len(asked_again) < 6:
                 with connect(host.admin_url, autocommit=True, purpose="journey") as another:
-                    another.execute(b"SET lock_timeout = '1s'")
+                    another.execute(b"SET lock_timeout = '10s'")
                     another.execute(write)
             assert not enabling.done()
             writer.rollback()

@@ -127,7 +127,7 @@ def test_a_killed_client_leaves_both_or_neither(
             assert processes.alive(pid), log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.001)
-        assert processes.terminate(pid, [(SIGKILL, 5)])
+        assert processes.terminate(pid, [(SIGKILL, 30)])
     with psycopg.connect(bedplate_clone.url, autocommit=True) as app:
         app.execute(WAIT_UNTIL_GONE)
     assert owner.execute(LAW).fetchall() == []

@@ -14,6 +14,7 @@ from bedplate.kernel.database import Database
 from bedplate.kernel.errors import DatabaseError
 from bedplate.kernel.fields import assign
 from tests.kernel.builders import new_product, products, specimens
+from tests.kernel.pools import whole
 from tests.shop import Product, Specimen
 from tests.world import World
 
@@ -112,6 +113,8 @@ def test_a_transaction_in_the_middle_of_which_it_changes_fails_and_the_next_does
             return len(await products.list(tx))
 
     world.run(new_product(world.db))
+    # One that came only now would not have prepared what is to be refused.
+    world.run(whole(world.db))
     for _ in range(6):
         assert world.run(one(world.db, change=False)) == 1
     with pytest.raises(DatabaseError, match="0A000"):

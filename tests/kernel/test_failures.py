@@ -27,7 +27,7 @@ from bedplate.kernel.fields import assign
 from bedplate.kernel.pool import AsyncLeaf
 from bedplate.project import database
 from tests.kernel.builders import new_product, products
-from tests.kernel.together import together
+from tests.kernel.together import Meeting, together
 from tests.shop import Product
 from tests.world import World
 
@@ -65,12 +65,12 @@ def test_a_lock_that_is_not_granted_in_time_is_a_lock_timeout(world: World) -> N
 
 
 def test_a_statement_that_runs_too_long_is_a_statement_timeout(world: World) -> None:
-    hasty = another_db(world, statement_timeout_ms=50)
+    hasty = another_db(world, statement_timeout_ms=1_000)
 
     async def body() -> None:
         await hasty.open()
         with pytest.raises(StatementTimeout, match="statement_timeout_ms"):
-            await hasty.run(text("SELECT pg_sleep(10)"))
+            await hasty.run(text("SELECT pg_sleep(25)"))
         assert await products.count(hasty) == 0
         await hasty.close()
 
@@ -78,10 +78,12 @@ def test_a_statement_that_runs_too_long_is_a_statement_timeout(world: World) -> 
 
 
 def test_two_that_wait_for_one_another_are_a_deadlock_for_one(world: World) -> None:
+    both = Meeting(world, 2)
+
     async def body(db: Database, first: Product, second: Product) -> str:
         async with db.transaction() as tx:
             await products.update(tx, first.id, assign(Product.title, "mine"))
-            await tx.run(text("SELECT pg_sleep(0.3)"))
+            await both.join()
             await products.update(tx, second.id, assign(Product.title, "mine"))
         return "done"
 
@@ -93,11 +95,13 @@ def test_two_that_wait_for_one_another_are_a_deadlock_for_one(world: World) -> N
 
 
 def test_transactions_that_cannot_be_ordered_are_a_serialization_failure(world: World) -> None:
+    both = Meeting(world, 2)
+
     async def body(db: Database, sku: str) -> str:
         async with db.transaction() as tx:
             await tx.run(SERIALIZABLE)
             count = await products.count(tx)
-            await tx.run(text("SELECT pg_sleep(0.3)"))
+            await both.join()
             await new_product(tx, sku, title=str(count))
         return "done"
 
@@ -183,7 +187,7 @@ def test_idle_connections_that_were_cut_cost_at_most_one_failure_each(world: Wor
 
 
 def test_a_failing_stream_and_a_failing_copy_give_their_connection_back(world: World) -> None:
-    narrow = another_db(world, pool_size_max=1, pool_wait_timeout_ms=500)
+    narrow = another_db(world, pool_size_max=1, pool_wait_timeout_ms=30_000)
 
     async def body() -> None:
         await narrow.open()
@@ -202,7 +206,7 @@ def test_a_failing_stream_and_a_failing_copy_give_their_connection_back(world: W
 
 
 def test_a_stream_that_is_left_early_gives_its_connection_back(world: World) -> None:
-    narrow = another_db(world, pool_size_max=1, pool_wait_timeout_ms=2_000)
+    narrow = another_db(world, pool_size_max=1, pool_wait_timeout_ms=30_000)
 
     async def body() -> None:
         await narrow.open()

@@ -152,6 +152,7 @@ async def test_nobody_waits_in_line_for_longer_than_for_a_connection() -> None:
     second = calls.ask("b")
     with pytest.raises(PoolTimeout):
         await second
+    calls.db.leaf.wait_timeout_ms = 60_000
     assert await calls.end(first, calls.ask("c")) == ["A", "C"]
     assert calls.made == [["a"], ["c"]]
 
@@ -216,7 +217,7 @@ def test_a_loop_that_ended_in_the_middle_holds_up_no_other() -> None:
     async def again(calls: Calls) -> str:
         calls.may_end = asyncio.Event()
         calls.may_end.set()
-        return await asyncio.wait_for(calls.ask("d"), timeout=5)
+        return await asyncio.wait_for(calls.ask("d"), timeout=30)
 
     calls = asyncio.run(begun())
     assert asyncio.run(again(calls)) == "D"

@@ -26,11 +26,15 @@ from bedplate.kernel.idempotency import KEEP, Once, Request, once
 from bedplate.kernel.transaction import Transaction
 from tests.house.source import ROOT
 from tests.kernel.builders import new_product, products
-from tests.kernel.together import together
+from tests.kernel.together import Meeting, together
 from tests.world import World
 
 USER = UUID("01980000-0000-7000-8000-000000000001")
 KEYS = text("SELECT count(*) FROM bedplate.idempotency_keys")
+WAITING_FOR_US = text(
+    "SELECT count(*) FROM pg_locks "
+    "WHERE NOT granted AND transactionid = CAST(pg_current_xact_id() AS xid)"
+)
 
 
 class Deducted(msgspec.Struct, frozen=True, tag=True):
@@ -131,12 +135,18 @@ def test_a_rollback_frees_the_key(world: World) -> None:
 
 
 def test_who_waits_for_one_that_rolls_back_does_the_work(world: World) -> None:
+    begun = Meeting(world, 2)
+
     async def slow(tx: Transaction) -> Any:
-        await tx.run(text("SELECT pg_sleep(0.3)"))
+        await begun.join()
+        deadline = time.monotonic() + 30
+        while not (await tx.one(WAITING_FOR_US))[0]:
+            assert time.monotonic() < deadline
+            await tx.database.leaf.sleep(0.01)
         raise ConnectionError
 
     async def late(db: Database) -> Once[Any]:
-        await db.run(text("SELECT pg_sleep(0.1)"))
+        await begun.join()
         return await buy(db, request())
 
     failed, done = together(world, [buy(world.db, request(), slow), late(world.db)])
@@ -263,7 +273,7 @@ def test_a_process_that_is_killed_in_the_middle_leaves_nothing(
         assert processes.alive(pid), log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)
-    assert processes.terminate(pid, [(SIGKILL, 5)])
+    assert processes.terminate(pid, [(SIGKILL, 30)])
     # The server notices at the latest when the statement ends; an operator need not wait for it.
     with closing(psycopg.connect(world.clone.url, autocommit=True)) as connection:
         connection.execute(

@@ -15,7 +15,7 @@ SHELL = "/bin/sh"
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -35,7 +35,7 @@ def test_run_kills_a_program_that_takes_too_long() -> None:
     started = time.monotonic()
     with pytest.raises(TimeoutError, match=r"0\.2 s"):
         processes.run(["/bin/sleep", "60"], timeout_s=0.2)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_run_says_when_there_is_no_such_program() -> None:
@@ -54,7 +54,7 @@ def test_a_started_program_has_a_session_and_a_private_log_of_its_own(tmp_path: 
         assert stat.S_IMODE(log.stat().st_mode) == 0o600
         assert processes.working_folder(pid) == Path("/")
     finally:
-        assert processes.terminate(pid, [(signal.SIGKILL, 5)])
+        assert processes.terminate(pid, [(signal.SIGKILL, 30)])
     assert not processes.alive(pid)
 
 
@@ -66,10 +66,10 @@ def test_a_guard_is_held_by_the_program_and_all_its_children(tmp_path: Path) -> 
     pid = processes.start([SHELL, "-c", script], log=log, guard=guard)
     wait_for(tmp_path / "child.whole")
     child = int(told.read_text())
-    assert processes.terminate(pid, [(signal.SIGKILL, 5)])
+    assert processes.terminate(pid, [(signal.SIGKILL, 30)])
     with pytest.raises(BlockingIOError):
         processes.start(["/bin/true"], log=log, guard=guard)
-    assert processes.terminate(child, [(signal.SIGKILL, 5)])
+    assert processes.terminate(child, [(signal.SIGKILL, 30)])
     processes.start(["/bin/true"], log=log, guard=guard)
 
 
@@ -79,7 +79,7 @@ def test_terminate_goes_on_to_the_next_signal(tmp_path: Path) -> None:
     pid = processes.start([SHELL, "-c", script], log=tmp_path / "log", guard=tmp_path / "guard")
     wait_for(deaf)
     assert not processes.terminate(pid, [(signal.SIGTERM, 0.2)])
-    assert processes.terminate(pid, [(signal.SIGTERM, 0.1), (signal.SIGKILL, 5)])
+    assert processes.terminate(pid, [(signal.SIGTERM, 0.1), (signal.SIGKILL, 30)])
 
 
 def test_terminate_is_content_with_a_process_that_is_gone(tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ def test_terminate_is_content_with_a_process_that_is_gone(tmp_path: Path) -> Non
 
 def test_a_zombie_is_not_alive(tmp_path: Path) -> None:
     told = tmp_path / "pid"
-    # The child's parent never waits for it: that makes it a zombie, and not ours to reap.
+    # The child's parent sees it end and leaves it there: a zombie, and not ours to reap.
     script = (
         "import os, sys, time\n"
         "pid = os.fork()\n"
         "if pid == 0: os._exit(0)\n"
-        "time.sleep(0.2)\n"
+        "os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n"
         "open(sys.argv[1] + '.draft', 'w').write(str(pid))\n"
         "os.rename(sys.argv[1] + '.draft', sys.argv[1])\n"
         "time.sleep(60)\n"
@@ -108,7 +108,7 @@ def test_a_zombie_is_not_alive(tmp_path: Path) -> None:
     try:
         assert not processes.alive(int(told.read_text()))
     finally:
-        processes.terminate(parent, [(signal.SIGKILL, 5)])
+        processes.terminate(parent, [(signal.SIGKILL, 30)])
 
 
 def test_interact_hands_over_and_returns_the_exit_code() -> None:

@@ -14,7 +14,7 @@ from bedplate.kernel.fields import assign
 from bedplate.kernel.retry import ATTEMPTS
 from bedplate.kernel.transaction import Transaction
 from tests.kernel.builders import new_product, products
-from tests.kernel.together import together
+from tests.kernel.together import Meeting, together
 from tests.shop import Product
 from tests.world import World
 
@@ -106,14 +106,17 @@ def test_waits_are_random_and_never_long(world: World, waits: list[float]) -> No
 def test_a_failure_that_shows_only_at_commit_is_retried_too(world: World) -> None:
     """Of two that read what the other writes, PostgreSQL may refuse one as late as at COMMIT."""
     begun: list[str] = []
+    first_attempts = Meeting(world, 3)
 
     async def add(db: Database, name: str) -> int:
         async def work(tx: Transaction) -> int:
+            is_first = name not in begun
             begun.append(name)
             await tx.run(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
             count = await products.count(tx)
             await new_product(tx, f"{name}-{len(begun)}")
-            await tx.run(text("SELECT pg_sleep(0.2)"))
+            if is_first:
+                await first_attempts.join()
             return count
 
         return await db.retry(work)
@@ -125,12 +128,14 @@ def test_a_failure_that_shows_only_at_commit_is_retried_too(world: World) -> Non
 
 
 def test_without_retry_the_losers_work_would_be_lost(world: World) -> None:
+    three = Meeting(world, 3)
+
     async def add(db: Database, name: str) -> int:
         async with db.transaction() as tx:
             await tx.run(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
             count = await products.count(tx)
             await new_product(tx, name)
-            await tx.run(text("SELECT pg_sleep(0.2)"))
+            await three.join()
             return count
 
     outcomes = together(world, [add(world.db, name) for name in ("A", "B", "C")])

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import func, text
+from sqlalchemy import func
 
 from bedplate.kernel import errors, ids
 from bedplate.kernel.database import Database
 from bedplate.modules.auth import User, users
 from tests.kernel.builders import a_product, cards, new_customer, new_product, products
-from tests.kernel.together import together
+from tests.kernel.together import Meeting, together
 from tests.shop import Kind, LoyaltyCard, Product
 from tests.world import World
 
@@ -92,14 +92,16 @@ def test_many_at_the_same_time_make_one_row(world: World) -> None:
 def test_reading_first_and_writing_then_would_have_failed(world: World) -> None:
     """The naive way: look, then insert. Of many at the same time all but one break."""
 
+    everybody = Meeting(world, 8)
+
     async def naive(db: Database, title: str) -> Product:
         async with db.transaction() as tx:
             found = await products.find(tx, Product.sku == "A")
-            await tx.run(text("SELECT pg_sleep(0.1)"))
+            await everybody.join()
             return found or await new_product(tx, "A", title=title)
 
     outcomes = together(world, [naive(world.db, f"T{n}") for n in range(8)])
-    assert any(isinstance(outcome, errors.UniqueViolation) for outcome in outcomes)
+    assert sum(isinstance(outcome, errors.UniqueViolation) for outcome in outcomes) == 7
 
 
 def test_another_rule_that_is_broken_is_still_told(world: World) -> None:

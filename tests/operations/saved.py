@@ -164,10 +164,15 @@ def at(url: str, name: str) -> str:
 
 
 @contextmanager
-def create_in_a_process(place: TestDatabase, shelf: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Make a backup in a process that can be killed."""
+def create_in_a_process(
+    place: TestDatabase, shelf: Path, *, never_ends: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Make a backup in a process that can be killed; one that never ends stays behind its dump."""
+    module = "sys.modules['bedplate.operations.backup.create']"
+    stay = f" {module}.saved_files = lambda _: time.sleep(600);"
     code = (
-        "import sys, pathlib; from bedplate.operations import backup;"
+        "import sys, pathlib, time; from bedplate.operations import backup;"
+        f"{stay if never_ends else ''}"
         " backup.create(sys.argv[1], pathlib.Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, place.owner_url, str(shelf)])

@@ -93,7 +93,9 @@ class TestAKilledCreate:
                 " FROM generate_series(1, 60000) n"
             )
         wanted = "*" if moment == "reading" else "dump/*.dat.gz"
-        with create_in_a_process(place, shelf) as process, _blocked(place, moment):
+        # However late we see that it dumps, it has not ended by then.
+        making = create_in_a_process(place, shelf, never_ends=True)
+        with making as process, _blocked(place, moment):
             until(lambda: any(shelf.glob(f".unfinished-*/{wanted}")) or _begun(shelf, moment))
             process.send_signal(signal.SIGKILL)
             process.wait()

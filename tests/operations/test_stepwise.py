@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -86,6 +87,20 @@ class Steps:
     def is_validated(self, constraint: str) -> bool:
         query = f"SELECT convalidated FROM pg_constraint WHERE conname = '{constraint}'"
         return self.found(query) == [(True,)]
+
+    def once_dropping(self, then: Callable[[], object]) -> None:
+        """Do something once an index is dropped, or it has not been for a long while."""
+        dropping = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND state = 'active' AND query LIKE 'DROP INDEX CONCURRENTLY%'"
+        )
+        with psycopg.connect(self.database.owner_url, autocommit=True) as watching:
+            deadline = time.monotonic() + 60
+            while not watching.execute(dropping.encode()).fetchall():
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.02)
+        then()
 
     def found(self, query: str) -> list[tuple[object, ...]]:
         return self.owner.execute(query.encode()).fetchall()
@@ -268,11 +283,11 @@ def test_an_index_gives_up_at_its_limit_and_leaves_nothing_invalid(
     steps.write(CIC)
     with psycopg.connect(steps.database.owner_url) as older:
         older.execute("INSERT INTO shop.items VALUES (gen_random_uuid(), NULL, 7)")
-        timer = threading.Timer(1.5, older.rollback)
-        timer.start()
+        releasing = threading.Thread(target=steps.once_dropping, args=(older.rollback,))
+        releasing.start()
         with pytest.raises(MigrationFailed, match="57014"):
             steps.apply()
-        timer.join()
+        releasing.join()
     assert all(valid for valid, _ in steps.indexes().values())
 
 

@@ -7,8 +7,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -58,11 +60,22 @@ def test_a_backend_too_busy_to_notice_is_ended(project: Path) -> None:
     busy = psycopg.connect(attachment.url(), autocommit=True)
     busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1e12)")
     data = area(project) / "data"
+    wait_until_at_work(attachment.url("admin"), busy.info.backend_pid)
     kill_server(project)
     assert busy.info.backend_pid in processes.at_work_in(data.resolve(), "postgres")
     assert attachment.ensure_running()
     assert not processes.alive(busy.info.backend_pid)
     busy.close()
+
+
+def wait_until_at_work(admin_url: str, pid: int) -> None:
+    """One that has not taken its statement up yet still listens, and sees its server end."""
+    deadline = time.monotonic() + 30
+    state = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+    with psycopg.connect(admin_url, autocommit=True) as watching:
+        while watching.execute(state, [pid]).fetchone() != ("active",):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_server_out_of_sight_is_never_joined_by_a_second(
@@ -122,8 +135,26 @@ def test_a_server_stopped_on_purpose_stays_down(project: Path) -> None:
     other.detach()
 
 
+def never_has_its_data(folder: Path) -> Callable[[Connection], None]:
+    """Attach, but stay at initdb even once it is done: whoever looks late finds its draft too."""
+
+    def work(pipe: Connection) -> None:
+        run = processes.run
+
+        def run_and_stay(argv: Sequence[str], **how: Any) -> processes.Finished:
+            finished = run(argv, **how)
+            if argv[0].endswith("initdb"):
+                time.sleep(600)
+            return finished
+
+        pytest.MonkeyPatch().setattr(processes, "run", run_and_stay)
+        attach(folder)
+
+    return work
+
+
 def test_a_half_finished_initdb_is_done_again(tmp_path: Path) -> None:
-    with elsewhere(stays_attached(tmp_path)) as (child, _):
+    with elsewhere(never_has_its_data(tmp_path)) as (child, _):
         while not (found := list(drafts(tmp_path))):
             time.sleep(0.01)
         child.kill()

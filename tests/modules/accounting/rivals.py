@@ -12,7 +12,7 @@ import psycopg
 from bedplate.testing import Clone
 from tests.asking import waiting
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 # Anything that waits for a lock will do: of the two, only the second can.
 WAITING = """
 SELECT count(*) FROM pg_catalog.pg_stat_activity

@@ -71,12 +71,12 @@ async def work(world: World, done: Callable[[], Awaitable[bool]], workers: int =
     """Let workers work until it is done; return what they noted."""
     stopping = asyncio.Event()
     notes: list[str] = []
-    options = WorkOptions(lease=timedelta(seconds=5), grace=timedelta(seconds=1))
+    options = WorkOptions(lease=timedelta(seconds=5), grace=timedelta(seconds=30))
     made = [
         Worker(world.db, world.project.registry, options, note=notes.append) for _ in range(workers)
     ]
     running = [asyncio.create_task(worker.run(stopping)) for worker in made]
-    await until(done)
+    await until(done, 60)
     stopping.set()
     await asyncio.gather(*running)
     return notes

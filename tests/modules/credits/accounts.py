@@ -14,7 +14,7 @@ from bedplate.testing import Clone
 from tests.asking import ask, waiting
 from tests.world import World
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 CHAT = OperationType.AI_TEXT_CHAT
 IMAGE = OperationType.AI_IMAGE_GENERATION

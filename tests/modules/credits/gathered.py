@@ -17,12 +17,15 @@ from tests.modules.credits.random_requests import told
 from tests.world import World, opened
 
 POOL = 3
+PATIENCE_MS = 60_000
+"""How long a call waits its turn: on a busy machine the usual five seconds may be too few."""
 
 
 @pytest.fixture(params=["async"])
 def world(request: Any, bedplate_clone: Clone, bedplate_clock: FrozenClock) -> Iterator[World]:
     """With few connections; without an event loop nobody waits here, but each in its thread."""
-    yield from opened(request.param, bedplate_clone, bedplate_clock, pool_size_max=POOL)
+    patient = {"pool_size_max": POOL, "pool_wait_timeout_ms": PATIENCE_MS}
+    yield from opened(request.param, bedplate_clone, bedplate_clock, **patient)
 
 
 @asynccontextmanager

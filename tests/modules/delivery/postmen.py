@@ -154,7 +154,8 @@ class _Controller(Controller):
 def opened(clone: Clone, url: str | None, **settings: Any) -> Database:
     """A database, not open yet, of a project whose mail goes to that server."""
     given: dict[str, Any] = {"sender": SENDER, "links_url": "https://shop.example/mail"}
-    given |= {"timeout_ms": 2_000, "retry_first_ms": 60_000, **settings}
+    # Long enough that on a busy machine no attempt fails but what a test makes fail.
+    given |= {"timeout_ms": 20_000, "retry_first_ms": 60_000, **settings}
     if url is not None:
         given["smtp_url"] = url
     sources = {
