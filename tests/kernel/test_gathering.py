@@ -9,7 +9,7 @@ import pytest
 
 from bedplate.kernel.context import acting, current
 from bedplate.kernel.database import Database
-from bedplate.kernel.errors import ConnectionLost, PoolTimeout
+from bedplate.kernel.errors import ConnectionFailed, ConnectionLost, PoolTimeout
 from bedplate.kernel.gathering import TOGETHER_MAX, Gathering
 
 
@@ -132,6 +132,7 @@ async def test_what_is_nobodys_fault_is_told_to_all_who_went() -> None:
     tasks = [calls.ask(name) for name in ("a", "b", "lost", "d")]
     outcomes = await calls.end(*tasks)
     assert [type(each) for each in outcomes] == [str, *[ConnectionLost] * 3]
+    assert len({id(each) for each in outcomes[1:]}) == 3
     assert calls.made == [["a"], ["b", "lost", "d"]]
     assert await calls.ask("e") == "E"
 
@@ -194,6 +195,21 @@ async def test_a_call_that_nobody_waits_for_any_more_is_stopped() -> None:
     await ended(*tasks)
     await turns()
     assert calls.stopped == [["a"], ["b", "c", "d"]]
+
+
+async def test_a_call_that_is_stopped_before_it_began_holds_nobody_up() -> None:
+    calls = Calls()
+    tasks = [calls.ask(name) for name in "abc"]
+    await turns()
+    calls.may_end.set()
+    while not calls.gathering._on_their_way:
+        await turns(1)
+    (carrying,) = calls.gathering._on_their_way
+    carrying.cancel()
+    outcomes = await ended(*tasks)
+    assert [type(each) for each in outcomes] == [str, ConnectionFailed, ConnectionFailed]
+    assert calls.made == [["a"]]
+    assert await calls.ask("d") == "D"
 
 
 async def test_nobody_lends_its_name_to_those_who_wait() -> None:

@@ -13,11 +13,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
+from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import (
+    BedplateError,
     ConnectionFailed,
     HandleClosed,
     LockTimeout,
@@ -102,7 +104,10 @@ class Gathering(Generic[Q, A]):
         def give_up() -> None:
             if not answer.done():
                 answer.set_result(
-                    PoolTimeout("Too many calls about the same row were before this one.")
+                    PoolTimeout(
+                        "Too many calls about the same row were before this one.",
+                        "Shorten what locks the row, or shed load.",
+                    )
                 )
 
         patience = loop.call_later(db.leaf.wait_timeout_ms / 1000, give_up)
@@ -116,25 +121,27 @@ class Gathering(Generic[Q, A]):
             del self._lines[place]
             return
         # Nobody's context: each request brings its own, and none may pass for another's.
-        task = Context().run(loop.create_task, self._carry(place, batch))
+        task = Context().run(loop.create_task, self._carry(place[1], batch))
         self._on_their_way.add(task)
-        task.add_done_callback(self._on_their_way.discard)
+
+        # Not at the end of the task itself: one that is stopped before it began has none.
+        def ended(_: asyncio.Task[None]) -> None:
+            self._on_their_way.discard(task)
+            for waiting in batch:
+                waiting.give(ConnectionFailed("The call was stopped.", "Make it again."))
+            self._go_on(place)
 
         def left(_: asyncio.Future[A | Exception]) -> None:
             if all(waiting.answer.cancelled() for waiting in batch):
                 task.cancel()
 
+        task.add_done_callback(ended)
         for waiting in batch:
             waiting.answer.add_done_callback(left)
 
-    async def _carry(self, place: _Place, batch: list[_Waiting[Q, A]]) -> None:
-        try:
-            if len(batch) == 1 or not await self._carried_together(place[1], batch):
-                await self._carry_one_by_one(place[1], batch)
-        finally:
-            for waiting in batch:
-                waiting.give(ConnectionFailed("The call was stopped.", "Make it again."))
-            self._go_on(place)
+    async def _carry(self, db: Database, batch: list[_Waiting[Q, A]]) -> None:
+        if len(batch) == 1 or not await self._carried_together(db, batch):
+            await self._carry_one_by_one(db, batch)
 
     async def _carried_together(self, db: Database, batch: list[_Waiting[Q, A]]) -> bool:
         """Make the calls as one; False where it failed, and it may be one request's own fault."""
@@ -142,7 +149,7 @@ class Gathering(Generic[Q, A]):
         try:
             answers = await self._together(db, [waiting.request for waiting in batch])
         except _EVERYBODYS as error:
-            answers = [error] * len(batch)
+            answers = [_own(error) for _ in batch]
         except Exception:
             return False
         for waiting, answer in zip(batch, answers, strict=True):
@@ -157,9 +164,14 @@ class Gathering(Generic[Q, A]):
                 waiting.give(await self._alone(db, waiting.request))
             except _EVERYBODYS as error:
                 for each in batch:
-                    each.give(error)
+                    each.give(_own(error))
             except Exception as error:
                 waiting.give(error)
+
+
+def _own(error: BedplateError) -> BedplateError:
+    """Return the error for one of several: whoever catches it adds what is its own."""
+    return copy(error).with_traceback(error.__traceback__)
 
 
 def _next(line: deque[_Waiting[Q, A]]) -> list[_Waiting[Q, A]]:

@@ -8,10 +8,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from bedplate import Database, acting
 from bedplate.kernel.errors import ConnectionLost, IdempotencyConflict
 from bedplate.kernel.gathering import TOGETHER_MAX
 from bedplate.modules.credits import (
+    Charge,
     CostUnknown,
     Deducted,
     GrantTerms,
@@ -20,6 +23,7 @@ from bedplate.modules.credits import (
     Refused,
     balance_of,
     deduct,
+    deduct_many,
     grant,
 )
 from bedplate.testing import Clone
@@ -171,6 +175,12 @@ def test_a_strangers_request_ends_nothing_in_the_account(world: World) -> None:
 
         theirs = await at_once(world, user, *(by(stranger, str(n)) for n in range(POOL)))
         assert {type(each) for each in theirs} == {NotYourAccount}
+        many = [
+            Charge(user_id=user, operation=operation, key=operation.name, amount=1)
+            for operation in (CHAT, OperationType.ADMIN_ADJUSTMENT)
+        ]
+        with acting(stranger), pytest.raises(NotYourAccount):
+            await deduct_many(db, many)
         assert stored(world.clone, user) == (150, 0)
         await at_once(world, user, *(by(user, f"own {n}") for n in range(3)))
         expired = (

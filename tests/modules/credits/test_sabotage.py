@@ -124,8 +124,8 @@ GUARDS: dict[str, Guard[Scenario]] = {
         scenarios.batches_in_opposite_orders,
         "Deadlock",
         function="deduct_many",
-        part="SELECT DISTINCT q.user_id FROM unnest(p_users) AS q (user_id) ORDER BY q.user_id",
-        instead="SELECT q.user_id FROM unnest(p_users) AS q (user_id)",
+        part="GROUP BY q.user_id ORDER BY q.user_id",
+        instead="GROUP BY q.user_id ORDER BY min(q.place)",
         slower="n := n + 1;",
     ),
     "the balance's rule": Guard(

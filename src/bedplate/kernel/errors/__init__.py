@@ -43,7 +43,7 @@
     │   ├── DatabaseUnreachable       nothing answers at that address
     │   ├── AuthenticationFailed      the server refuses this user or password
     │   ├── ConnectionLost            the connection broke; the outcome of a COMMIT is unknown
-    │   └── PoolTimeout               every connection of the pool stayed busy too long
+    │   └── PoolTimeout               every connection, or a row's line, stayed busy too long
     ├── UsageError                    the caller's code is wrong; nothing was sent
     │   ├── FieldUnknown              no such field on the model
     │   ├── FieldInvalid              a value does not fit its field

@@ -33,7 +33,7 @@ class ConnectionLost(ConnectionFailed):
 
 
 class PoolTimeout(ConnectionFailed):
-    """Every connection of the pool stayed busy longer than `pool_wait_timeout_ms`."""
+    """Every connection, or the row's line, stayed busy longer than `pool_wait_timeout_ms`."""
 
     code = "pool_timeout"
     advice = "Shorten transactions, raise pool_size_max, or shed load."

@@ -52,15 +52,21 @@ DECLARE
     v_cost int; v_need int; v_part int; v_grant int; v_one int;
 BEGIN
     FOR r IN
-        SELECT DISTINCT q.user_id FROM unnest(p_users) AS q (user_id) ORDER BY q.user_id
+        SELECT q.user_id,
+               max(q.operation) FILTER (WHERE q.operation <> 'ADMIN_ADJUSTMENT') AS operation
+        FROM unnest(p_users, p_operations) WITH ORDINALITY AS q (user_id, operation, place)
+        GROUP BY q.user_id ORDER BY q.user_id
     LOOP
-        SELECT * INTO v_account FROM credits.lock_account(r.user_id, NULL, p_context);
+        -- Whoever may not charge the account ends nothing in it either.
+        SELECT * INTO v_account FROM credits.lock_account(
+            r.user_id, CASE WHEN p_contexts IS NULL THEN r.operation END, p_context);
         n := n + 1;
         a_user[n] := r.user_id;
         a_id[n] := v_account.balance_id;
         a_left[n] := v_account.remaining;
         a_before[n] := v_account.remaining;
-        a_free[n] := v_account.remaining - v_account.held;
+        a_free[n] := CASE WHEN v_account.problem IS NULL
+                          THEN v_account.remaining - v_account.held ELSE -1 END;
         a_at[n] := v_account.at;
         a_grant[n] := 1;
         a_last[n] := 0;
