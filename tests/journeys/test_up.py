@@ -89,6 +89,18 @@ def test_up_on_a_new_folder_does_everything_once(shop: Terminal) -> None:
         assert password not in again.stdout + again.stderr + str(first)
 
 
+def test_every_password_is_as_dear_to_guess_as_postgresql_makes_it(shop: Terminal) -> None:
+    attachment = embedded.attach(shop.folder)
+    try:
+        with psycopg.connect(attachment.url("admin", "postgres")) as admin:
+            query = "SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL"
+            verifiers = [verifier for (verifier,) in admin.execute(query)]
+    finally:
+        attachment.detach()
+    assert len(verifiers) == 4  # the administrator, owner, app and reader
+    assert all(verifier.startswith("SCRAM-SHA-256$4096:") for verifier in verifiers)
+
+
 def test_a_second_up_attaches_and_the_last_one_stops_the_server(
     shop: Terminal, started: list[Running]
 ) -> None:

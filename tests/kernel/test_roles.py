@@ -104,6 +104,9 @@ def test_ensure_repeats_without_a_change_and_brings_passwords_up_to_date(
     state = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname LIKE 'other\\_%' ORDER BY 1"
     assert roles.ensure(admin, "other", PASSWORDS)
     before = execute(server, "admin", state)
+    asked = execute(server, "admin", "SELECT current_setting('scram_iterations', true)")[0][0]
+    stored = f"SCRAM-SHA-256${asked or roles.SCRAM_ROUNDS}:"
+    assert all(verifier.startswith(stored) for _, verifier in before if verifier is not None)
     assert not roles.ensure(admin, "other", PASSWORDS)
     assert execute(server, "admin", state) == before
     assert not roles.ensure(admin, "other", {**PASSWORDS, "app": "new"})

@@ -72,6 +72,13 @@ def scram_verifier(password: str, salt: bytes | None = None, rounds: int = SCRAM
     return "SCRAM-SHA-256${}:{}${}:{}".format(rounds, *parts)
 
 
+def scram_rounds(connection: psycopg.Connection[tuple[Any, ...]]) -> int:
+    """Return how many rounds the server asks for; PostgreSQL 15 and older leave no choice."""
+    query = "SELECT pg_catalog.current_setting('scram_iterations', true)::integer"
+    (rounds,) = connection.execute(query).fetchone() or (None,)
+    return rounds or SCRAM_ROUNDS
+
+
 def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     return psycopg.connect(
         url, autocommit=True, connect_timeout=CONNECT_LIMIT_S, application_name="bedplate roles"
@@ -96,7 +103,7 @@ def _ensure_login(
     if _fits(password, _ensure_role(connection, role)):
         return
     name = sql.Identifier(role)
-    verifier = sql.Literal(scram_verifier(password))
+    verifier = sql.Literal(scram_verifier(password, rounds=scram_rounds(connection)))
     statement = sql.SQL(f"ALTER ROLE {{}} LOGIN {ATTRIBUTES} PASSWORD {{}}")
     connection.execute(statement.format(name, verifier))
     if role.endswith("_reader"):

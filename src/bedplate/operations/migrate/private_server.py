@@ -19,7 +19,7 @@ from bedplate.catalog import Connection, connect
 from bedplate.kernel import embedded
 from bedplate.kernel.embedded import Attachment
 from bedplate.kernel.errors import EmbeddedError, RehearsalRefused
-from bedplate.kernel.roles import scram_verifier
+from bedplate.kernel.roles import scram_rounds, scram_verifier
 from bedplate.operations.migrate.copies import (
     PRIVILEGES,
     PURPOSE,
@@ -199,9 +199,10 @@ def _make_roles(admin: Connection, live: _Live, password: str) -> None:
         if name not in there:
             create = sql.SQL("CREATE ROLE {} NOSUPERUSER {}")
             admin.execute(create.format(sql.Identifier(name), _spelled(attributes)))
+    rounds = scram_rounds(admin)
     for who in filter(None, {live.owner, live.app}):
         login = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
-        verifier = sql.Literal(scram_verifier(password))
+        verifier = sql.Literal(scram_verifier(password, rounds=rounds))
         admin.execute(login.format(sql.Identifier(who), verifier))
     for granted, member in live.members:
         grant = sql.SQL("GRANT {} TO {}")
