@@ -14,6 +14,7 @@ from aiosmtplib import SMTP
 from bedplate.modules.delivery.settings import SmtpServer
 
 REASON_CHARACTERS_MAX = 300
+GOODBYE_S = 1
 HELLO = "localhost.localdomain"
 """How we introduce ourselves; the machine's own name is nobody's business."""
 
@@ -49,7 +50,8 @@ class Courier:
         if client is not None and kind is None:
             # The mail is gone by now: whether the server says goodbye does not matter.
             with suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=1)
+                async with asyncio.timeout(GOODBYE_S):
+                    await client.quit()
         if client is not None:
             client.close()
 
@@ -91,7 +93,9 @@ class Courier:
             use_tls=server.is_tls,
             start_tls=server.is_starttls,
             tls_context=_context(server) if is_tls else None,
-            timeout=self._timeout_s,
+            # Ours covers all of it. The library's is asyncio.wait_for, which before Python 3.12
+            # loses a cancellation that comes together with an answer.
+            timeout=None,
         )
         self._client = client
         await client.connect()
