@@ -49,6 +49,12 @@ def target(database: TestDatabase, tmp_path: Path) -> Target:
 
 
 @pytest.fixture
+def given(target: Target) -> Target:
+    """The same database as DATABASE_URL gives it: nobody's administrator."""
+    return replace(target, admin_url=None)
+
+
+@pytest.fixture
 def ground(target: Target) -> Iterator[Ground]:
     with grounds(target) as found:
         yield found
@@ -89,6 +95,20 @@ def test_a_copy_has_the_rows_and_the_rights_of_the_live_database_and_is_gone_aft
     assert copy.name not in databases(database)
 
 
+@pytest.mark.parametrize("private", [False, True], ids=["same server", "private server"])
+def test_whom_a_database_lets_in_by_default_its_copy_lets_in_too(
+    target: Target, given: Target, database: TestDatabase, private: bool
+) -> None:
+    with psycopg.connect(database.admin_url) as admin:
+        # As CREATE DATABASE leaves it, and no other statement makes it again.
+        admin.execute("UPDATE pg_database SET datacl = NULL WHERE datname = %s", [database.name])
+    with grounds(given if private else target) as ground, ground.copy() as copy:
+        assert copy.app_url is not None
+        with psycopg.connect(copy.app_url) as app:
+            query = "SELECT has_database_privilege(current_database(), 'TEMPORARY')"
+            assert app.execute(query).fetchone() == (True,)
+
+
 def test_what_a_killed_rehearsal_left_is_dropped_by_the_next(
     target: Target, database: TestDatabase
 ) -> None:
@@ -105,12 +125,6 @@ def test_the_lines_alone_are_what_apply_makes(
     migrate.apply_unproven(target.registry, owner_url=database.owner_url, app_url=database.app_url)
     with connect(database.owner_url) as connection:
         assert read(connection, ["bedplate", "auth", "credits"]) == lines
-
-
-@pytest.fixture
-def given(target: Target) -> Target:
-    """The same database as DATABASE_URL gives it: nobody's administrator."""
-    return replace(target, admin_url=None)
 
 
 SHOP = """

@@ -26,10 +26,13 @@ NO_OPTIONS = sql.SQL("")
 FULL_BYTES_MAX = 2 * 1024**3
 """Up to this size, as pg_database_size says it, a copy holds every row."""
 
-# A database's own privileges are all that neither a template nor a dump brings along.
+# A database's own privileges are all that neither a template nor a dump brings along. Where nobody
+# changed them the catalog holds none, and PostgreSQL's defaults hold: PUBLIC may connect.
 PRIVILEGES = """
 SELECT coalesce(pg_catalog.pg_get_userbyid(nullif(a.grantee, 0))::text, ''), a.privilege_type
-FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE d.datname = %s
+FROM pg_catalog.pg_database d,
+     pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
+WHERE d.datname = %s
 """
 
 
