@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -15,16 +17,22 @@ import pytest
 
 from bedplate.catalog import connect
 from bedplate.kernel import clock
-from bedplate.kernel.errors import ProofFailed, ProofMissing, RehearsalRefused
+from bedplate.kernel.errors import (
+    MigrationFailed,
+    ProofFailed,
+    ProofMissing,
+    RehearsalRefused,
+)
 from bedplate.kernel.registry import Registry
 from bedplate.operations import backup
-from bedplate.operations.migrate import Policy, apply, books, rehearse
+from bedplate.operations.migrate import Policy, apply, books, lock, rehearse
 from bedplate.operations.migrate.plan import Plan, plan
 from bedplate.operations.migrate.proof import FOLDER
 from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.target import Target
 from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
+from tests.operations.long_line import ended, started
 from tests.operations.test_rehearse import target_of
 
 applying = importlib.import_module("bedplate.operations.migrate.apply")
@@ -34,6 +42,16 @@ MORE = (
     'def upgrade():\n    op.execute("ALTER TABLE shop.shelves ADD depth int")\n'
     'def downgrade():\n    op.execute("ALTER TABLE shop.shelves DROP depth")\n'
 )
+
+CARELESS = Policy(without_proof=True, without_backup=True)
+ENDS = {"fails": 'op.execute("SELECT 1/0")', "is killed": "os.kill(os.getpid(), 9)"}
+# Either for a row that another writes, or for its turn beside the two that hold one.
+WAITS = """
+SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted) OR 3 = (
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'bedplate migrate lock'
+)
+"""
 
 
 @pytest.fixture
@@ -173,14 +191,45 @@ def test_what_fails_in_rehearsal_touches_nothing(target: Target, module: FakeMod
 def test_without_a_proof_is_said_aloud_and_written_into_the_journal(given: Target) -> None:
     put_a_row(given)
     said: list[str] = []
-    careless = Policy(without_proof=True, without_backup=True)
-    apply(given, policy=careless, on_note=said.append)
+    apply(given, policy=CARELESS, on_note=said.append)
     assert [each for each in said if each.startswith("APPLYING WITHOUT")] == [
         "APPLYING WITHOUT A PROOF: as asked",
         "APPLYING WITHOUT A BACKUP: as asked",
     ]
     assert journal(given) == ["apply without proof", "apply without backup"]
     assert {document["proof"] for document in receipts(given)} == {None}
+
+
+@pytest.mark.parametrize("end", ["fails", "is killed"])
+def test_what_was_done_without_is_journalled_also_where_a_later_revision_ends_the_run(
+    database: TestDatabase, module: FakeModule, tmp_path: Path, end: str
+) -> None:
+    # A host's database, in which nothing of ours is yet: adoption.
+    module.add("0003_ends", f"import os\n\ndef upgrade():\n    {ENDS[end]}\n")
+    target = replace(target_of(database, tmp_path, Registry([module.manifest()])), admin_url=None)
+    put_a_row(target)
+
+    def run() -> None:
+        with pytest.raises(MigrationFailed):
+            apply(target, policy=CARELESS)
+
+    assert ended(started(run)) == (0 if end == "fails" else -signal.SIGKILL)
+    assert [each["revision"] for each in receipts(target)][-1] == "0002_items"
+    assert journal(target) == ["apply without proof", "apply without backup"]
+
+
+def test_the_journal_is_written_by_one_at_a_time(given: Target) -> None:
+    put_a_row(given)
+    with ThreadPoolExecutor(1) as other, lock.held(given.owner_url):
+        with psycopg.connect(given.owner_url) as writing, writing.transaction():
+            books.note(writing, books.Decision("baseline", {}))
+            applying = other.submit(apply, given, policy=CARELESS)
+            with psycopg.connect(given.owner_url, autocommit=True) as reader:
+                while reader.execute(WAITS).fetchone() != (True,) and not applying.done():
+                    time.sleep(0.01)
+        assert not applying.done()
+    applying.result(timeout=60)
+    assert journal(given) == ["baseline", "apply without proof", "apply without backup"]
 
 
 def test_rows_are_backed_up_before_the_first_step_and_once_a_day(

@@ -65,7 +65,7 @@ def forged(database: TestDatabase, statement: str) -> None:
 )
 def test_whatever_is_forged_breaks_the_chain(world: Shop, forgery: str, fault: str) -> None:
     with connect(world.database.owner_url, autocommit=True) as owner:
-        assert books.note(owner, "apply without proof", {"why": "a test"})
+        books.note(owner, books.Decision("apply without proof", {"why": "a test"}))
     assert world.chain.faults == ()
     forged(world.database, forgery)
     assert fault in " ".join(world.chain.faults)
@@ -91,6 +91,6 @@ def test_the_books_go_with_the_kernel_s_schema(world: Shop) -> None:
         migrate.undo(world.registry, name, to=None, owner_url=world.database.owner_url)
     assert world.rows("SELECT FROM pg_namespace WHERE nspname IN ('bedplate', 'shop')") == []
     with connect(world.database.owner_url, autocommit=True) as owner:
-        assert not books.note(owner, "nothing", {})
+        assert not books.ensure(owner)
     assert len(world.apply()) == len(KERNEL_LINE.revisions) + 2
     assert world.chain.faults == ()

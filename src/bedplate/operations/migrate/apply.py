@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.errors import ProofFailed, RehearsalRefused
 from bedplate.operations import backup
-from bedplate.operations.migrate import books, lock
+from bedplate.operations.migrate import lock
+from bedplate.operations.migrate.books import Decision
 from bedplate.operations.migrate.copies import with_database
 from bedplate.operations.migrate.plan import Plan, pending, read_plan
 from bedplate.operations.migrate.proof import Proof, stored, unfit
@@ -68,15 +68,14 @@ def apply(
         return run_pending(target, on_step=on_step, on_receipt=on_receipt)
     with _turn(target):
         proof = guarded.prepare()
-        lines = run_pending(
+        return run_pending(
             target,
             proof=proof.sha256 if proof else None,
             guard=guarded.look if proof else None,
+            decisions=guarded.decisions,
             on_step=on_step,
             on_receipt=on_receipt,
         )
-        guarded.write_journal()
-        return lines
 
 
 class _Guarded:
@@ -86,7 +85,7 @@ class _Guarded:
         self._target = target
         self._policy = policy
         self._say = on_note
-        self._entries: list[tuple[str, dict[str, Any]]] = []
+        self.decisions: list[Decision] = []
 
     def prepare(self) -> Proof | None:
         """Find or make the proof, and a backup; None where the operator does without a proof."""
@@ -101,7 +100,6 @@ class _Guarded:
         proof = self._prove(plan, has_rows)
         if has_rows:
             self._back_up(plan)
-        self.write_journal()
         return proof
 
     def look(self, connection: Connection) -> None:
@@ -110,17 +108,6 @@ class _Guarded:
         why = unfit(stored(self._target.folder, plan), plan)
         if why is not None:
             raise why
-
-    def write_journal(self) -> None:
-        """Write what was done without; what cannot be written yet, before any step, stays."""
-        if not self._entries:
-            return
-        with connect(self._target.owner_url, autocommit=True, purpose="migrate") as connection:
-            self._entries = [
-                (what, details)
-                for what, details in self._entries
-                if not books.note(connection, what, details)
-            ]
 
     def _prove(self, plan: Plan, has_rows: bool) -> Proof | None:
         if self._policy.without_proof:
@@ -162,7 +149,7 @@ class _Guarded:
 
     def _without(self, what: str, plan: Plan, why: str) -> None:
         self._say(f"APPLYING WITHOUT A {what.upper()}: {why}")
-        self._entries.append((f"apply without {what}", {"plan": plan.hash, "why": why}))
+        self.decisions.append(Decision(f"apply without {what}", {"plan": plan.hash, "why": why}))
 
 
 def _turn(target: Target) -> AbstractContextManager[lock.MigrationLock]:

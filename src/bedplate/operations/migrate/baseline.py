@@ -66,7 +66,7 @@ def baseline(target: Target, revisions: Mapping[str, str] | None = None) -> tupl
             changed = tuple(each for each in taken if each.before != each.revision)
             for each in changed:
                 details = {"module": each.module, "revision": each.revision, "before": each.before}
-                books.note(writing, "baseline", details)
+                books.note(writing, books.Decision("baseline", details))
     return changed
 
 

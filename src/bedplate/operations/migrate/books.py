@@ -94,6 +94,14 @@ WHERE module = %s AND revision = %s AND direction = 'up' ORDER BY number DESC LI
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What an operator decided about migrations (without proof, baseline), for the journal."""
+
+    what: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of a book; `text` is its document as it is stored and hashed.
 
@@ -151,17 +159,15 @@ def drop(connection: Connection) -> None:
     connection.execute(DROP)
 
 
-def note(connection: Connection, what: str, details: Mapping[str, Any]) -> bool:
-    """Write into the journal what an operator decided (without proof, baseline), and who it was.
+def note(connection: Connection, *decisions: Decision) -> None:
+    """Write into the journal what an operator decided, and who it was; the books are there.
 
-    Returns False where the kernel's schema is not there yet: then there is no data to mind.
+    Whoever writes holds the migration lock: see `append`.
     """
     with connection.transaction():
-        if not ensure(connection):
-            return False
-        said = {"what": what, "details": dict(details)}
-        append(connection, "journal", {**said, **signed(connection)})
-    return True
+        for each in decisions:
+            said = {"what": each.what, "details": dict(each.details)}
+            append(connection, "journal", {**said, **signed(connection)})
 
 
 def signed(connection: Connection) -> dict[str, str]:

@@ -72,10 +72,8 @@ def reset(target: Target, name: str, *, on_step: OnStep | None = None) -> tuple[
                 "If nobody needs its data, mark it: `bedplate migrate reset --mark`.",
             )
         dropped = _drop(connection)
-    lines = run_pending(target, on_step=on_step)
-    with connect(target.owner_url, autocommit=True, purpose="reset") as connection:
-        books.note(connection, "reset", {"dropped": dropped})
-    return lines
+    decision = books.Decision("reset", {"dropped": dropped})
+    return run_pending(target, decisions=[decision], on_step=on_step)
 
 
 def _drop(connection: Connection) -> list[str]:

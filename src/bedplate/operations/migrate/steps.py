@@ -45,6 +45,7 @@ def _run_once(step: Step, surroundings: Surroundings, revision: Revision) -> Rec
         receipt, document = watch.end()
         schemas.record(raw, step.line, before=step.before, after=step.after)
         if has_books:
+            books.note(raw, *surroundings.decisions)
             books.append(raw, "receipts", {**document, "proof": surroundings.proof})
         if step.after is None:
             schemas.drop(raw, step.line)

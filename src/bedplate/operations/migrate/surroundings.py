@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,6 +11,7 @@ from bedplate.kernel import roles
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import LineContext, homes_of
 from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate.books import Decision
 from bedplate.operations.migrate.places import definitions_of
 
 
@@ -18,7 +19,8 @@ from bedplate.operations.migrate.places import definitions_of
 class Surroundings:
     """What every step of one run shares; roles are None where the owner serves as them too.
 
-    `proof` is the SHA-256 of the proof that allows the run, which each receipt repeats.
+    `proof` is the SHA-256 of the proof that allows the run, which each receipt repeats. `decisions`
+    are an operator's that wait for the step which makes the books, to be written with it.
     """
 
     url: str
@@ -29,6 +31,7 @@ class Surroundings:
     bindings: Mapping[str, Binding] = field(default_factory=dict[str, Binding])
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
     proof: str | None = None
+    decisions: Sequence[Decision] = ()
 
     @property
     def roles(self) -> dict[str, str]:

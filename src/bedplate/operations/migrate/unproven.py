@@ -11,6 +11,7 @@ from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, books, lock
+from bedplate.operations.migrate.books import Decision
 from bedplate.operations.migrate.receipt import OnReceipt
 from bedplate.operations.migrate.revisions_kept import refuse_edited
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
@@ -59,13 +60,15 @@ def run_pending(
     *,
     proof: str | None = None,
     guard: Guard | None = None,
+    decisions: Sequence[Decision] = (),
     on_step: OnStep | None = None,
     on_receipt: OnReceipt | None = None,
 ) -> tuple[LineStatus, ...]:
     """Run every pending revision; see `apply_unproven` and `apply`, which decide whether to.
 
     `proof` is the hash of the proof, for the receipts. `guard` looks once more under the migration
-    lock, before the first step, and raises to stop everything.
+    lock, before the first step, and raises to stop everything. `decisions` are written into the
+    journal before the first step, or with the one that makes the journal.
     """
     lines = target.registry.lines
     with connect(target.owner_url, autocommit=True, purpose="migrate") as connection:
@@ -86,13 +89,17 @@ def run_pending(
         found = survey(
             target.registry, connection, target.owner_url, target.app_url, target.bindings
         )
-        surroundings = replace(found, proof=proof)
-        books.ensure(connection, surroundings.app, surroundings.reader)
+        has_books = books.ensure(connection, found.app, found.reader)
+        if has_books and pending:
+            books.note(connection, *decisions)
+        surroundings = replace(found, proof=proof, decisions=() if has_books else decisions)
         for step in pending:
             migration_lock.confirm()
             if on_step is not None:
                 on_step(step)
             receipt = run(step, surroundings)
+            # The kernel's first revision has made the books, and written them down.
+            surroundings = replace(surroundings, decisions=())
             if on_receipt is not None:
                 on_receipt(receipt)
         audit_view.rebuild(connection, target.registry, surroundings)
