@@ -156,6 +156,23 @@ def test_an_applied_revision_that_was_edited_is_refused(line: LongLine) -> None:
     assert line.apply() == ["0006_new"]
 
 
+def test_the_way_back_of_a_revision_that_was_edited_is_refused(line: LongLine) -> None:
+    line.apply()
+    before = line.state
+    file = line.module.line / "0003_prices.py"
+    original = file.read_text()
+    file.write_text(original.replace('op.drop_column("items", "cents"', 'op.drop_table("items"'))
+    with pytest.raises(RevisionEdited, match="0003_prices was edited after it was applied"):
+        line.undo()
+    assert line.state == before
+    # It is in nobody's way while it stays.
+    kept = {"to": "0004_indexes", "owner_url": line.database.owner_url}
+    assert migrate.undo(line.registry, "shop", **kept).current == "0004_indexes"
+    file.write_text(original)
+    line.undo()
+    assert line.found("SELECT version_num FROM shop.schema_version") == [("0002_items",)]
+
+
 @pytest.mark.filterwarnings("ignore:Revision 0004_indexes")
 def test_a_gap_in_a_line_is_refused(line: LongLine) -> None:
     (line.module.line / "0004_indexes.py").unlink()

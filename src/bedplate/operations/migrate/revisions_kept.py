@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bedplate.catalog import Connection
 from bedplate.kernel.errors import NoWayBack, RevisionEdited
@@ -18,9 +18,15 @@ FROM bedplate.receipts WHERE direction = 'up' ORDER BY module, revision, number 
 """
 
 
-def refuse_edited(
-    connection: Connection, lines: Sequence[Line], found: Sequence[LineStatus]
-) -> None:
+def applied(lines: Sequence[Line], found: Sequence[LineStatus]) -> Iterator[tuple[Line, str]]:
+    """Yield every revision that a database has, with its line; of a newer database's line none."""
+    for line, status in zip(lines, found, strict=True):
+        if status.current in line.revisions:
+            for name in line.revisions[: line.revisions.index(status.current) + 1]:
+                yield line, name
+
+
+def refuse_edited(connection: Connection, revisions: Iterable[tuple[Line, str]]) -> None:
     """Raise RevisionEdited where the file of an applied revision is not the one that was run.
 
     The receipt holds the file's SHA-256. A revision without a receipt is not compared.
@@ -29,27 +35,22 @@ def refuse_edited(
     if row.fetchone() != (True,):
         return
     ran = {(module, name): sha256 for module, name, sha256 in connection.execute(APPLIED)}
-    for line, status in zip(lines, found, strict=True):
-        if status.current is None or status.current not in line.revisions:
-            continue
-        applied = line.revisions[: line.revisions.index(status.current) + 1]
+    for line, name in revisions:
+        sha256 = ran.get((line.name, name))
         # What several revisions were made into has the name of the last of them.
-        made_one = set(line.squashed.values())
-        for name in applied:
-            if name in made_one:
-                continue
-            file = line.folder / f"{name}.py"
-            sha256 = ran.get((line.name, name))
-            if sha256 is not None and hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
-                place = applied.index(name)
-                before = f" --to {applied[place - 1]}" if place else ""
-                raise RevisionEdited(
-                    f"Module {line.name}, revision {name} was edited after it was applied here:"
-                    f" {file}.",
-                    "Restore the file and write the change as a new revision; on a database of"
-                    f" your own, restore it, run `bedplate migrate undo {line.name}{before}`, and"
-                    " then edit it.",
-                )
+        if sha256 is None or name in line.squashed.values():
+            continue
+        file = line.folder / f"{name}.py"
+        if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+            place = line.revisions.index(name)
+            before = f" --to {line.revisions[place - 1]}" if place else ""
+            raise RevisionEdited(
+                f"Module {line.name}, revision {name} was edited after it was applied here:"
+                f" {file}.",
+                "Restore the file and write the change as a new revision; on a database of"
+                f" your own, restore it, run `bedplate migrate undo {line.name}{before}`, and"
+                " then edit it.",
+            )
 
 
 def refuse_without_way_back(steps: Iterable[Step]) -> None:

@@ -9,7 +9,7 @@ from bedplate.kernel.errors import ModuleNotFound, UsageError
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, lock
-from bedplate.operations.migrate.revisions_kept import refuse_without_way_back
+from bedplate.operations.migrate.revisions_kept import refuse_edited, refuse_without_way_back
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.steps import run
@@ -30,7 +30,8 @@ def undo(
     This loses the data that those revisions made room for. PostgreSQL refuses it (MigrationFailed,
     nothing changed) while another module's tables point at what would go.
 
-    Raises ModuleNotFound, UsageError (the line was never at `to`) and what apply raises.
+    Raises ModuleNotFound, UsageError (the line was never at `to`), RevisionEdited, NoWayBack and
+    what apply raises.
     """
     line = _line(registry, name)
     alembic_bridge.verify(line)
@@ -39,6 +40,7 @@ def undo(
         (found,) = read_status(connection, [line])
         refuse_foreign([found])
         steps = list(_steps(line, found.current, to))
+        refuse_edited(connection, [(line, step.revision) for step in steps])
         refuse_without_way_back(steps)
         surroundings = survey(registry, connection, owner_url, None, bindings or {})
         audit_view.leave_out(connection, registry, name, surroundings)

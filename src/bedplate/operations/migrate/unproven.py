@@ -13,7 +13,7 @@ from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, books, lock
 from bedplate.operations.migrate.books import Decision
 from bedplate.operations.migrate.receipt import OnReceipt
-from bedplate.operations.migrate.revisions_kept import refuse_edited
+from bedplate.operations.migrate.revisions_kept import applied, refuse_edited
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.steps import run
@@ -73,7 +73,7 @@ def run_pending(
     lines = target.registry.lines
     with connect(target.owner_url, autocommit=True, purpose="migrate") as connection:
         before = read_status(connection, lines)
-        refuse_edited(connection, lines, before)
+        refuse_edited(connection, applied(lines, before))
         # Enabling or disabling a module that was migrated before leaves nothing but the view to do.
         is_current = audit_view.is_current(connection, target.registry)
         if not list(_pending(lines, before)) and is_current and books.present(connection):
