@@ -90,7 +90,7 @@ def test_a_line_goes_back_one_revision_at_a_time(
 ) -> None:
     registry = Registry([shop(tmp_path).manifest()])
     apply(registry)
-    found = migrate.undo(registry, "shop", to="0001_shelves", owner_url=database.owner_url)
+    found = migrate.undo(registry, "shop", to="0001_shelves", owner_url=database.owner_url).line
     assert (found.current, found.pending) == ("0001_shelves", ("0002_items",))
     assert [table.name for table in snapshot(database, "shop").tables] == [
         "schema_version",

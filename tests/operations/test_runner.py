@@ -167,7 +167,7 @@ def test_the_way_back_of_a_revision_that_was_edited_is_refused(line: LongLine) -
     assert line.state == before
     # It is in nobody's way while it stays.
     kept = {"to": "0004_indexes", "owner_url": line.database.owner_url}
-    assert migrate.undo(line.registry, "shop", **kept).current == "0004_indexes"
+    assert migrate.undo(line.registry, "shop", **kept).line.current == "0004_indexes"
     file.write_text(original)
     line.undo()
     assert line.found("SELECT version_num FROM shop.schema_version") == [("0002_items",)]

@@ -53,7 +53,8 @@ def undo(context: typer.Context, options: Options) -> None:
     """Run the way back of a module's newest revision, or of all after --to.
 
     Says first which rows would go with it, and asks. A revision whose rows a backfill changed
-    gets them back as they were; what has no way back is refused before anything happens.
+    gets them back as they were, except those that were changed since: they stay and are named.
+    What has no way back is refused before anything happens.
     """
     out = Output(options.as_json)
     if options.to is not None and options.all_:
@@ -70,7 +71,7 @@ def undo(context: typer.Context, options: Options) -> None:
         if not options.yes:
             _confirm(options.module, to, lost, out)
         with told_by(out):
-            line = undo_line(
+            done = undo_line(
                 project.registry,
                 options.module,
                 to=to,
@@ -78,10 +79,13 @@ def undo(context: typer.Context, options: Options) -> None:
                 bindings=project.settings.bind,
                 on_step=tell,
             )
-    out.result(
-        {"undone": undone, "lost": [asdict(each) for each in lost], "module": asdict(line)},
-        f"Undone: {', '.join(undone) or 'nothing'}.\n\n{table_of([line])}",
-    )
+    document = {
+        "undone": undone,
+        "lost": [asdict(each) for each in lost],
+        "kept": [asdict(each) for each in done.kept],
+        "module": asdict(done.line),
+    }
+    out.result(document, f"Undone: {', '.join(undone) or 'nothing'}.\n\n{table_of([done.line])}")
 
 
 def _before_last(target: Target, module: str) -> str | None:

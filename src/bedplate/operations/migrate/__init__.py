@@ -12,7 +12,7 @@ from bedplate.operations.migrate.lint import Finding, Linter, squawk_program
 from bedplate.operations.migrate.losses import Loss, losses
 from bedplate.operations.migrate.plan import Plan, PlannedStep, plan
 from bedplate.operations.migrate.proof import Blocking, Proof, Rehearsed, proof_state
-from bedplate.operations.migrate.receipt import HeldLock, OnReceipt, Receipt
+from bedplate.operations.migrate.receipt import HeldLock, Kept, OnReceipt, Receipt
 from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.repair import Repair, repairs
 from bedplate.operations.migrate.reset import mark, reset
@@ -21,7 +21,7 @@ from bedplate.operations.migrate.squash import Squashed, squash
 from bedplate.operations.migrate.status import LineStatus, status
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
-from bedplate.operations.migrate.undo import undo
+from bedplate.operations.migrate.undo import Undone, undo
 from bedplate.operations.migrate.unproven import apply_unproven
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Finding",
     "Happening",
     "HeldLock",
+    "Kept",
     "LineStatus",
     "Linter",
     "Loss",
@@ -51,6 +52,7 @@ __all__ = [
     "Step",
     "Taken",
     "Target",
+    "Undone",
     "Wish",
     "apply",
     "apply_unproven",

@@ -22,7 +22,9 @@ from bedplate.operations.migrate.backfill_books import Entry
 from bedplate.operations.migrate.backfill_table import FilledTable
 from bedplate.operations.migrate.failures import stopped
 from bedplate.operations.migrate.patience import giving_way
+from bedplate.operations.migrate.receipt import Kept
 from bedplate.operations.migrate.revision import Revision
+from bedplate.operations.migrate.stepwise_watch import StepwiseWatch
 
 PASSES_MAX = 10
 TELL_EVERY_S = 1.0
@@ -53,12 +55,12 @@ Key = tuple[str, ...]
 class BackfillRunner:
     """Runs the backfills of one revision over a connection in autocommit.
 
-    `tell` is told of the table and of how many of its rows were written.
+    `watch` is told of the rows that were written, and of those that a way back left alone.
     """
 
     connection: Connection
     revision: Revision
-    tell: Callable[[str, int], None]
+    watch: StepwiseWatch
     _told_at: float = field(default=0.0)
 
     def fill(self, backfill: Backfill) -> Filled:
@@ -85,7 +87,7 @@ class BackfillRunner:
                 break
             time.sleep(backfill.pause_ms / 1_000)
         filled = Filled(self._count(entry, "rows"))
-        self.tell(backfill.table, filled.rows)
+        self.watch.filled(backfill.table, filled.rows)
         logger.info("%s: %s rows filled", backfill.name, f"{filled.rows:,}")
         return filled
 
@@ -102,9 +104,10 @@ class BackfillRunner:
             books.whole(self.connection, entry, backfill.name)
             self._restore_all(table, backfill, entry)
         restored = self._restored(entry)
-        self.tell(backfill.table, restored.rows)
+        self.watch.filled(backfill.table, restored.rows)
         logger.info("%s: %s rows restored", backfill.name, f"{restored.rows:,}")
         if restored.rows_kept:
+            self.watch.kept(Kept(backfill.name, restored.rows_kept, restored.kept))
             keys = "; ".join(", ".join(key) for key in restored.kept)
             logger.warning(
                 "%s: %s rows were changed since and stay as they are: %s",

@@ -17,6 +17,19 @@ class HeldLock:
     held_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Rows that the way back of a backfill left as they are, because they were changed since.
+
+    `keys` are those of the first `rows`, at most a thousand; their old values stay in
+    bedplate.before_images.
+    """
+
+    backfill: str
+    rows: int
+    keys: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What one revision touched; names are those of objects that existed before it.
@@ -25,7 +38,7 @@ class Receipt:
     by the revision's transaction, and no definition through which it is read changed, except as
     listed. `shape_changes` holds behaviour too: triggers, rules and policies. `locks` are held to
     the commit; `receipt_ms` is what the witnesses cost. `caveats` say what could have escaped
-    them.
+    them, and `kept` what a way back did not take back.
     """
 
     module: str
@@ -37,11 +50,12 @@ class Receipt:
     tables_watched: int
     receipt_ms: float
     caveats: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as `bedplate migrate apply --json` prints it."""
         document = asdict(self)
-        del document["caveats"]
+        del document["caveats"], document["kept"]
         return document
 
 

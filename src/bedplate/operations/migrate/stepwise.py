@@ -56,7 +56,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
         watch = StepwiseWatch(connection, step, revision)
         stepper = Stepper(connection, revision, watch)
         context = surroundings.context(line.schema, stepper.execute, connection)
-        backfills = BackfillRunner(connection, revision, watch.filled)
+        backfills = BackfillRunner(connection, revision, watch)
         try:
             with run_by(backfills):
                 alembic_bridge.dictate(

@@ -20,7 +20,7 @@ from bedplate.operations.migrate.backfill_books import TABLES
 from bedplate.operations.migrate.books import made_by, signed
 from bedplate.operations.migrate.document import document
 from bedplate.operations.migrate.existing import quoted
-from bedplate.operations.migrate.receipt import HeldLock, Receipt
+from bedplate.operations.migrate.receipt import HeldLock, Kept, Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.touch import TABLE_KINDS, Touch, line_to_add, undeclared
@@ -52,6 +52,7 @@ class StepwiseWatch:
         self.connection = connection
         self.locks: list[HeldLock] = []
         self._touches: list[Touch] = []
+        self._kept: list[Kept] = []
         self._started = clock.nanoseconds()
         self._cost_ns = 0
         self._caveats = witnesses.caveats(connection)
@@ -99,6 +100,10 @@ class StepwiseWatch:
             Touch(verdict="rows", kind="table", name=table, schema=schema, count=rows)
         )
 
+    def kept(self, rows: Kept) -> None:
+        """Note the rows that the way back of a backfill left as they are."""
+        self._kept.append(rows)
+
     def end(self) -> tuple[Receipt, dict[str, Any]]:
         """Return the receipt, and the whole of it as it is stored."""
         shaped = dict.fromkeys(
@@ -116,6 +121,7 @@ class StepwiseWatch:
             ),
             receipt_ms=round(self._cost_ns / 1e6, 3),
             caveats=self._caveats,
+            kept=tuple(self._kept),
         )
         whole = document(self.step, self.revision, receipt, self._touches, self._started)
         return receipt, {**whole, **signed(self.connection)}

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.errors import ModuleNotFound, UsageError
 from bedplate.kernel.lines import Line
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import alembic_bridge, audit_view, lock
+from bedplate.operations.migrate.receipt import Kept
 from bedplate.operations.migrate.revisions_kept import refuse_edited, refuse_without_way_back
 from bedplate.operations.migrate.status import LineStatus, read_status, refuse_foreign
 from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.steps import run
 from bedplate.operations.migrate.surroundings import survey
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """Where the line stands now, and the rows that were not restored."""
+
+    line: LineStatus
+    kept: tuple[Kept, ...]
 
 
 def undo(
@@ -24,11 +34,12 @@ def undo(
     owner_url: str,
     bindings: Mapping[str, Binding] | None = None,
     on_step: OnStep | None = None,
-) -> LineStatus:
+) -> Undone:
     """Run the way back of a line's revisions newer than `to`; None takes the schema away whole.
 
     This loses the data that those revisions made room for. PostgreSQL refuses it (MigrationFailed,
-    nothing changed) while another module's tables point at what would go.
+    nothing changed) while another module's tables point at what would go. Rows that a backfill
+    changed get their old values back, except those that were changed since: they are named.
 
     Raises ModuleNotFound, UsageError (the line was never at `to`), RevisionEdited, NoWayBack and
     what apply raises.
@@ -44,14 +55,15 @@ def undo(
         refuse_without_way_back(steps)
         surroundings = survey(registry, connection, owner_url, None, bindings or {})
         audit_view.leave_out(connection, registry, name, surroundings)
+        kept: list[Kept] = []
         for step in steps:
             migration_lock.confirm()
             if on_step is not None:
                 on_step(step)
-            run(step, surroundings)
+            kept.extend(run(step, surroundings).kept)
         audit_view.rebuild(connection, registry, surroundings)
         (found,) = read_status(connection, [line])
-        return found
+        return Undone(found, tuple(kept))
 
 
 def _line(registry: Registry, name: str) -> Line:
