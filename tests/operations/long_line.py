@@ -73,7 +73,7 @@ def downgrade():
 """
 # What a killed process could have left half done begins with one of these words.
 ACTING = ("CREATE", "ALTER", "DROP", "WITH", "INSERT", "UPDATE", "DELETE", "GRANT", "LOCK")
-CHILD_LIMIT_S = 60
+CHILD_LIMIT_S = 500
 # How psycopg sends BEGIN and COMMIT, for itself and inside of `with connection.transaction()`.
 COMMAND = "_exec_command"
 ROWS = """
@@ -87,6 +87,7 @@ class LongLine:
 
     def __init__(self, database: TestDatabase, folder: Path, *, rows: int, batch: int) -> None:
         self.database = database
+        self.folder = folder
         self.rows = rows
         self.module: FakeModule = shop(folder)
         self.registry = Registry([self.module.manifest()])
@@ -105,6 +106,24 @@ class LongLine:
             owner_url=self.database.owner_url,
             app_url=self.database.app_url,
             on_step=lambda step: ran.append(step.revision),
+        )
+        return ran
+
+    def apply_proven(self, on_receipt: migrate.OnReceipt | None = None) -> list[str]:
+        """Rehearse and apply, as users do; return the revisions that were run."""
+        ran: list[str] = []
+        target = migrate.Target(
+            registry=self.registry,
+            owner_url=self.database.owner_url,
+            folder=self.folder,
+            app_url=self.database.app_url,
+            admin_url=self.database.admin_url,
+        )
+        migrate.apply(
+            target,
+            policy=migrate.Policy(without_backup=True),
+            on_step=lambda step: ran.append(step.revision),
+            on_receipt=on_receipt,
         )
         return ran
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from bedplate.kernel.errors import MigrationFailed, NoWayBack, RevisionEdited
 from bedplate.operations import migrate
+from bedplate.operations.migrate import lock
 from tests import proofs
 from tests.databases import TestDatabase
 from tests.operations.long_line import LongLine, counting, ended, killed_before, started
@@ -98,12 +100,15 @@ next run went on to the same schema, rows and indexes as an undisturbed one, wit
     proofs.write("migrate-killed", text, figures)
 
 
-def test_of_sixteen_processes_one_applies_and_fifteen_wait(line: LongLine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["apply", "apply_proven"])
+def test_of_sixteen_processes_one_applies_and_fifteen_wait(
+    line: LongLine, tmp_path: Path, way: str
+) -> None:
     start = time.monotonic() + 1.0
 
     def starter(number: int) -> None:
         time.sleep(max(0.0, start - time.monotonic()))
-        (tmp_path / f"ran-{number}").write_text(" ".join(line.apply()))
+        (tmp_path / f"ran-{number}").write_text(" ".join(getattr(line, way)()))
 
     children = [started(partial(starter, number)) for number in range(STARTERS)]
     codes = [ended(pid) for pid in children]
@@ -112,6 +117,21 @@ def test_of_sixteen_processes_one_applies_and_fifteen_wait(line: LongLine, tmp_p
     assert ran == [""] * 15 + ["0003_prices 0004_indexes 0005_cents"]
     assert line.invalid == 0
     assert line.found("SELECT count(*) FROM shop.items WHERE cents = price * 100") == [(25,)]
+
+
+def test_who_waits_is_told_again_and_again_who_is_waited_for(
+    line: LongLine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "TELL_EVERY_S", 0.0)
+    with ThreadPoolExecutor(1) as other, caplog.at_level("INFO", "bedplate"):
+        with lock.held(line.database.owner_url) as held:
+            pid = held.connection.info.backend_pid
+            told = f"session {pid} of {line.database.roles[0]}"
+            waiting = other.submit(line.apply)
+            while caplog.text.count(told) < 3 and not waiting.done():
+                time.sleep(0.01)
+            assert not waiting.done()
+        assert waiting.result(timeout=60) == ["0003_prices", "0004_indexes", "0005_cents"]
 
 
 @pytest.mark.parametrize(
@@ -193,16 +213,9 @@ def test_a_role_without_rights_is_told_what_to_grant(line: LongLine) -> None:
     assert line.state == before
 
 
-def test_a_rehearsal_proves_every_kind_of_revision(line: LongLine, tmp_path: Path) -> None:
-    target = migrate.Target(
-        registry=line.registry,
-        owner_url=line.database.owner_url,
-        folder=tmp_path,
-        app_url=line.database.app_url,
-        admin_url=line.database.admin_url,
-    )
+def test_a_rehearsal_proves_every_kind_of_revision(line: LongLine) -> None:
     receipts: list[migrate.Receipt] = []
-    migrate.apply(target, policy=migrate.Policy(without_backup=True), on_receipt=receipts.append)
+    line.apply_proven(receipts.append)
     assert [(each.revision, each.rows_touched) for each in receipts] == [
         ("0003_prices", 0),
         ("0004_indexes", 0),

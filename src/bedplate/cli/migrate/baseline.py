@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bedplate.cli.migrate.progress import told_by
 from bedplate.cli.opening import opened, settings_of
 from bedplate.cli.options import Json, examples
 from bedplate.cli.output import Output
@@ -43,6 +44,7 @@ def baseline(context: typer.Context, at: At = None, as_json: Json = False) -> No
     with (
         opened(settings_of(context), out) as project,
         out.working("Comparing the schemas with what the lines make"),
+        told_by(out),
     ):
         taken = record(project.target, revisions)
     said = ", ".join(f"{each.module} at {each.revision}" for each in taken)

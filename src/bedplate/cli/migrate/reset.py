@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bedplate.cli.migrate.progress import told_by
 from bedplate.cli.migrate.status import table_of
 from bedplate.cli.opening import address, opened, settings_of
 from bedplate.cli.options import Json, examples, with_options
@@ -71,7 +72,8 @@ def reset(context: typer.Context, options: Options) -> None:
         def tell(step: Step) -> None:
             out.note(f"Migrating {step.line.name} {step.revision}")
 
-        lines = reset_lines(project.target, name, on_step=tell)
+        with told_by(out):
+            lines = reset_lines(project.target, name, on_step=tell)
         loaded = load_samples(project, out) if options.samples else ()
     samples = f" Samples: {said(loaded)}." if options.samples else ""
     out.result(
