@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from bedplate.catalog import difference
+from bedplate.catalog import connect, difference, user_schemas
 from bedplate.kernel import registry
-from bedplate.kernel.errors import OutdatedLine, SquashRefused, UsageError
+from bedplate.kernel.errors import OutdatedLine, SquashRefused, UndeclaredTouch, UsageError
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
 from bedplate.operations.migrate import Target
@@ -106,6 +107,46 @@ def test_one_revision_makes_what_three_made_and_later_databases_notice_nothing(
         _apply(new)
         found = difference(read_lines(old, old.owner_url), read_lines(new, new.owner_url))
         assert [change.sentence for change in found] == []
+
+
+def test_a_database_from_before_the_squash_finds_its_way_back_and_up_again(
+    database: TestDatabase, module: FakeModule, tmp_path: Path
+) -> None:
+    target = _target(module, database, tmp_path)
+    _apply(target)
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("INSERT INTO shop.shelves VALUES (gen_random_uuid(), 'top')")
+    made = read_lines(target, target.owner_url)
+    migrate.squash(target, "shop", "0003_prices")
+    migrate.squash(target, "shop", "0004_last")
+    assert [(loss.name, loss.rows) for loss in migrate.losses(target, "shop", None)] == [
+        ("shop.shelves", 1)
+    ]
+    # The receipts that name what goes are those of the files that are no more.
+    migrate.undo(target.registry, "shop", to=None, owner_url=target.owner_url)
+    with connect(target.owner_url) as connection:
+        assert user_schemas(connection) == ["bedplate", "public"]
+    _apply(target)
+    found = difference(made, read_lines(target, target.owner_url))
+    assert [change.sentence for change in found] == []
+    # And this time the one receipt says it all.
+    migrate.undo(target.registry, "shop", to=None, owner_url=target.owner_url)
+
+
+def test_the_way_back_of_a_squash_takes_nothing_that_no_receipt_names(
+    database: TestDatabase, module: FakeModule, tmp_path: Path
+) -> None:
+    target = _target(module, database, tmp_path)
+    _apply(target)
+    migrate.squash(target, "shop", "0003_prices")
+    one = module.line / "0003_prices.py"
+    one.write_text(one.read_text() + "    op.execute('DROP TABLE shop.foreign_one')\n")
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute("CREATE TABLE shop.foreign_one (id int)")
+    with pytest.raises(
+        UndeclaredTouch, match=r"gone: table shop\.foreign_one\. It was rolled back"
+    ):
+        migrate.undo(target.registry, "shop", to=None, owner_url=target.owner_url)
 
 
 def test_a_database_inside_of_the_range_is_told_what_to_do(

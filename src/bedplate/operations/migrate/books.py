@@ -88,7 +88,7 @@ INSERT = (
 )
 READ = "SELECT number, document, document::text, previous_hash, hash FROM {} ORDER BY number"
 MADE = """
-SELECT document -> 'added' FROM bedplate.receipts
+SELECT document -> 'added', document ->> 'before' FROM bedplate.receipts
 WHERE module = %s AND revision = %s AND direction = 'up' ORDER BY number DESC LIMIT 1
 """
 
@@ -191,10 +191,22 @@ def receipts(connection: Connection) -> tuple[Entry, ...]:
     return _read(connection, "receipts")
 
 
-def made_by(connection: Connection, module: str, revision: str) -> set[tuple[str, str]] | None:
-    """Return what the newest way up of a revision added, by kind and name; None without receipt."""
-    row = connection.execute(MADE, [module, revision]).fetchone()
-    return None if row is None else {(kind, name) for kind, name in row[0]}
+def made_by(connection: Connection, line: Line, revision: str) -> set[tuple[str, str]] | None:
+    """Return what the newest way up of a revision added, by kind and name; None without receipt.
+
+    Where it was applied before it was squashed it went up in several steps: their receipts count
+    together, each leading to the one before it, and None is returned where one of them is missing.
+    """
+    made: set[tuple[str, str]] = set()
+    parts = {revision, *(part for part, whole in line.squashed.items() if whole == revision)}
+    step: str | None = revision
+    while step in parts:
+        row = connection.execute(MADE, [line.name, step]).fetchone()
+        if row is None:
+            return None
+        added, step = row
+        made |= {(kind, name) for kind, name in added}
+    return made
 
 
 def verified(target: Target) -> Chain:

@@ -43,7 +43,7 @@ def losses(target: Target, name: str, to: str | None) -> tuple[Loss, ...]:
             gone = set(tables)
         else:
             undone = line.revisions[line.revisions.index(to) + 1 :] if to in line.revisions else ()
-            made = [books.made_by(connection, name, revision) or set() for revision in undone]
+            made = [books.made_by(connection, line, revision) or set() for revision in undone]
             gone = {each for found_names in made for _, each in found_names}
         lost = [Loss(each, _rows(connection, each)) for each in sorted(gone & tables.keys())]
         lost += _columns(connection, gone, set(tables) - gone)

@@ -57,7 +57,7 @@ class StepwiseWatch:
         self._cost_ns = 0
         self._caveats = witnesses.caveats(connection)
         self._made = (
-            made_by(connection, step.line.name, revision.name) if step.direction == "down" else ()
+            made_by(connection, step.line, revision.name) if step.direction == "down" else ()
         )
         self._before = self._read()
 

@@ -97,7 +97,7 @@ class Watch:
     def _made_by_the_way_up(self) -> set[tuple[str, str]] | None:
         if self.step.direction == "up":
             return set()
-        return made_by(self._connection, self.step.line.name, self.step.revision)
+        return made_by(self._connection, self.step.line, self.step.revision)
 
     def _refuse(self, touches: Sequence[Touch]) -> None:
         declared, line = self.revision.touches, self.step.line
