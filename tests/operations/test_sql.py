@@ -9,7 +9,7 @@ import pytest
 
 from bedplate.catalog import Snapshot, connect, difference, read, user_schemas
 from bedplate.kernel import registry
-from bedplate.kernel.errors import ModuleNotFound, UsageError
+from bedplate.kernel.errors import BackfillFailed, ModuleNotFound, UsageError
 from bedplate.kernel.registry import Registry
 from bedplate.operations import migrate
 from bedplate.operations.migrate import Part, Target
@@ -17,6 +17,28 @@ from bedplate.operations.migrate.made import read_lines
 from tests.databases import Server, TestDatabase, new_database
 from tests.operations.fake_module import shop
 from tests.psql import run_script
+
+CHEAP = """
+from bedplate.kernel.backfills import Backfill
+from bedplate.kernel.footprint import Footprint
+
+transactional = False
+touches = Footprint(rows=["shop.items"])
+PRICES = Backfill(table="shop.items", set={"price": "1"}, where="price <> 1")
+
+def upgrade():
+    PRICES.run()
+
+def downgrade():
+    PRICES.undo()
+"""
+NOTE = """
+def upgrade():
+    op.execute("ALTER TABLE shop.items ADD note text")
+
+def downgrade():
+    op.execute("ALTER TABLE shop.items DROP note")
+"""
 
 
 @pytest.fixture
@@ -79,6 +101,40 @@ def test_a_part_of_one_line_leads_on_from_where_it_begins(
     with connect(other.owner_url) as connection:
         found = read(connection, ["shop"])
     assert [table.name for table in found.tables] == ["schema_version", "shelves"]
+
+
+def test_a_backfill_is_refused_and_the_parts_around_it_meet_the_runner(
+    database: TestDatabase, other: TestDatabase, tmp_path: Path
+) -> None:
+    module = shop(tmp_path)
+    module.add("0003_cheap", CHEAP)
+    module.add("0004_note", NOTE)
+    modules = Registry([module.manifest()])
+    target = _target(database, modules, tmp_path)
+    for part, way in (
+        (Part(), r"--to 0002_items.*migrate apply.*--from 0003_cheap"),
+        (Part(down=True), r"--down --to 0003_cheap.*migrate undo shop --to 0002_items"),
+    ):
+        with pytest.raises(
+            BackfillFailed, match=r"0003_cheap runs the backfill shop\.items \(price"
+        ):
+            migrate.as_sql(target, part)
+        with pytest.raises(BackfillFailed, match=way):
+            migrate.as_sql(target, part)
+
+    # What it says to do leads all the way up and back.
+    run_script(other.owner_url, migrate.as_sql(target, Part(module="bedplate")), tmp_path)
+    until = migrate.as_sql(target, Part(module="shop", to="0002_items"))
+    run_script(other.owner_url, until, tmp_path)
+    migrate.apply_unproven(modules, owner_url=other.owner_url, app_url=other.app_url, bindings={})
+    back = migrate.as_sql(target, Part(module="shop", down=True, to="0003_cheap"))
+    run_script(other.owner_url, back, tmp_path)
+    migrate.undo(modules, "shop", to="0002_items", owner_url=other.owner_url)
+    migrate.apply_unproven(modules, owner_url=other.owner_url, app_url=other.app_url, bindings={})
+    run_script(other.owner_url, back, tmp_path)
+    after = migrate.as_sql(target, Part(module="shop", since="0003_cheap"))
+    run_script(other.owner_url, after, tmp_path)
+    assert {line.state for line in migrate.status(modules, other.owner_url)} == {"current"}
 
 
 def test_what_no_line_has_is_refused(database: TestDatabase, tmp_path: Path) -> None:

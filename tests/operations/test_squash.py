@@ -143,9 +143,7 @@ def test_the_way_back_of_a_squash_takes_nothing_that_no_receipt_names(
     one.write_text(one.read_text() + "    op.execute('DROP TABLE shop.foreign_one')\n")
     with psycopg.connect(database.owner_url) as owner:
         owner.execute("CREATE TABLE shop.foreign_one (id int)")
-    with pytest.raises(
-        UndeclaredTouch, match=r"gone: table shop\.foreign_one\. It was rolled back"
-    ):
+    with pytest.raises(UndeclaredTouch, match=r"gone: table shop\.foreign_one\. It was"):
         migrate.undo(target.registry, "shop", to=None, owner_url=target.owner_url)
 
 

@@ -48,7 +48,7 @@ def sql(context: typer.Context, options: Options) -> None:
 
     Every revision is a transaction that ends with its version row, so that `bedplate migrate
     status` knows where the schemas are when the host's tool has run it. The roles' names are this
-    database's.
+    database's. A revision with a Backfill is refused: the message says how to go around it.
     """
     out = Output(options.as_json)
     part = Part(module=options.module, since=options.since, to=options.to, down=options.down)

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 
 from bedplate.catalog import Connection, connect
-from bedplate.kernel.errors import ModuleNotFound, UsageError
+from bedplate.kernel.backfills import Backfill, Filled, Restored, run_by
+from bedplate.kernel.errors import BackfillFailed, ModuleNotFound, UsageError
 from bedplate.kernel.lines import Line
 from bedplate.operations.migrate import alembic_bridge, audit_view, schemas
 from bedplate.operations.migrate.failures import explained
@@ -45,7 +46,8 @@ def as_sql(target: Target, part: Part) -> str:
 
     Each revision is a transaction that ends with its version row, as the runner would do it; one
     that is not transactional stands outside of any. Raises ModuleNotFound, UsageError (no such
-    revision), RehearsalRefused, and what the revisions raise.
+    revision), BackfillFailed (a script cannot run one), RehearsalRefused, and what the revisions
+    raise.
     """
     lines = _lines(target, part)
     for line in lines:
@@ -141,9 +143,48 @@ def _one_by_one(step: Step, surroundings: Surroundings) -> list[str]:
             connection.execute(text.encode())
 
         context = surroundings.context(step.line.schema, send, connection)
-        alembic_bridge.dictate(step.line, step.revision, step.direction, context, send)
+        with run_by(_NoScript(step)):
+            alembic_bridge.dictate(step.line, step.revision, step.direction, context, send)
         schemas.record(connection, step.line, before=step.before, after=step.after)
     return list(said)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoScript:
+    """Refuses the backfills of one step: as one statement each would lock every row it changes.
+
+    What it works from, batches and the old values of rows, is not there when a script is written.
+    """
+
+    step: Step
+
+    def fill(self, backfill: Backfill) -> Filled:
+        """Raise BackfillFailed."""
+        name, before = self.step.revision, self.step.before
+        raise self._refusal(
+            backfill,
+            f"Print the line up to the revision before it (--to {before}) and run"
+            " `bedplate migrate apply` from there; what comes after it, --from"
+            f" {name} prints.",
+        )
+
+    def restore(self, backfill: Backfill) -> Restored:
+        """Raise BackfillFailed."""
+        line, name, after = self.step.line.name, self.step.revision, self.step.after
+        raise self._refusal(
+            backfill,
+            f"Print the way back to it (--down --to {name}) and run"
+            f" `bedplate migrate undo {line} --to {after}` from there; what comes after it, --down"
+            f" --from {after} prints.",
+        )
+
+    def _refusal(self, backfill: Backfill, next_step: str) -> BackfillFailed:
+        return BackfillFailed(
+            f"Module {self.step.line.name}, revision {self.step.revision} runs the backfill"
+            f" {backfill.name}: batch by batch, with the old values kept for its way back, which"
+            " no script does.",
+            next_step,
+        )
 
 
 def _view(
