@@ -152,6 +152,20 @@ class LongLine:
             ),
         )
 
+    def said(self, direction: str) -> dict[str, dict[str, Any]]:
+        """What the newest receipts say of the three revisions, but for how long it took."""
+        found = self.found(
+            "SELECT DISTINCT ON (revision) revision, document FROM bedplate.receipts"
+            f" WHERE direction = '{direction}' AND module = 'shop' AND revision > '0003'"
+            " ORDER BY revision, number DESC"
+        )
+        times = ("at", "duration_ms", "receipt_ms", "tables_watched")
+        said = {name: {k: v for k, v in each.items() if k not in times} for name, each in found}
+        for each in said.values():
+            for lock in each["locks"]:
+                del lock["held_ms"]
+        return said
+
     @property
     def invalid(self) -> int:
         ((count,),) = self.found("SELECT count(*) FROM pg_index WHERE NOT indisvalid")

@@ -53,20 +53,26 @@ def converges(line: LongLine, numbers: dict[str, list[int]]) -> None:
     """Kill the way there and the way back before each of these statements, and go on."""
     before = line.state
     line.apply()
-    after = line.state
+    after, said_up = line.state, line.said("up")
     line.undo()
-    ways = {"apply": (line.apply, line.undo, after), "undo": (line.undo, line.apply, before)}
-    for way, (there, back, outcome) in ways.items():
+    said_down = line.said("down")
+    ways = {
+        "apply": (line.apply, line.undo, after, "up", said_up),
+        "undo": (line.undo, line.apply, before, "down", said_down),
+    }
+    for way, (there, back, outcome, direction, said) in ways.items():
         if way == "undo":
             line.apply()
         for number in numbers[way]:
             if way == "apply":
                 # As on a database that never had a backfill: its books are made again.
-                line.owner.execute("DROP TABLE bedplate.backfills, bedplate.before_images")
+                books = "bedplate.backfills, bedplate.before_images, bedplate.steps"
+                line.owner.execute(f"DROP TABLE {books}".encode())
             assert killed_before(number, there) == KILLED, (way, number)
             there()
             assert line.state == outcome, (way, number)
             assert line.invalid == 0, (way, number)
+            assert line.said(direction) == said, (way, number)
             back()
 
 

@@ -321,7 +321,7 @@ def test_the_receipt_says_what_was_added_and_the_way_back_may_take_just_that(
     assert (receipts[-1].shape_changes, receipts[-1].rows_touched) == ((), 0)
     assert [lock.mode for lock in receipts[-1].locks] == [
         "ShareUpdateExclusiveLock",
-        "ShareRowExclusiveLock",
+        "AccessExclusiveLock",
         "ShareUpdateExclusiveLock",
     ]
     (document,) = steps.found(
@@ -334,23 +334,101 @@ def test_the_receipt_says_what_was_added_and_the_way_back_may_take_just_that(
             ["validity", "shop.items.ck_items_cheap"],
         ],
     )
-    with pytest.raises(UndeclaredTouch, match=r"gone: index shop.ix_items_old. Nothing of it"):
+    with pytest.raises(UndeclaredTouch, match=r"shape: index shop.ix_items_old. Nothing of it"):
         steps.undo()
     assert set(steps.indexes()) & {"shop.ix_items_price", "shop.ix_items_old"} == {
         "shop.ix_items_old"
     }
 
 
+def test_the_receipt_of_a_run_taken_up_again_says_what_an_undisturbed_one_says(
+    steps: Steps,
+) -> None:
+    unique = "CREATE UNIQUE INDEX CONCURRENTLY ix_items_once ON shop.items (price)"
+    steps.write(
+        "DROP INDEX CONCURRENTLY shop.ix_items_shelf_id",
+        "ALTER TYPE shop.size ADD VALUE 'HUGE'",
+        CIC,
+        unique,
+        shape=("shop.items", "shop.size"),
+    )
+    steps.owner.execute(
+        "INSERT INTO shop.items SELECT gen_random_uuid(), NULL, 7 FROM (VALUES (1), (2)) v"
+    )
+    with pytest.raises(MigrationFailed, match="23505"):
+        steps.apply()
+    steps.owner.execute("DELETE FROM shop.items")
+    receipts: list[migrate.Receipt] = []
+    steps.apply(on_receipt=receipts.append)
+    (receipt,) = receipts
+    assert receipt.shape_changes == ("shop.ix_items_shelf_id", "shop.size")
+    assert [(lock.statement[:11], lock.table, lock.mode) for lock in receipt.locks] == [
+        ("DROP INDEX ", "shop.items", "ShareUpdateExclusiveLock"),
+        ("CREATE INDE", "shop.items", "ShareUpdateExclusiveLock"),
+        ("CREATE UNIQ", "shop.items", "ShareUpdateExclusiveLock"),
+    ]
+    assert all(lock.held_ms > 0 for lock in receipt.locks)
+    assert steps.found("SELECT count(*) FROM bedplate.steps") == [(0,)]
+
+
+def test_the_receipt_names_every_lock_by_the_tables_full_name(steps: Steps) -> None:
+    steps.owner.execute("CREATE TABLE shop.days (day int) PARTITION BY RANGE (day)")
+    steps.owner.execute("CREATE TABLE shop.day_1 PARTITION OF shop.days FOR VALUES FROM (1) TO (2)")
+    steps.owner.execute("ALTER TABLE shop.items DROP CONSTRAINT fk_items_shelf_id_shelves")
+    role = (
+        "DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I"
+        " SET search_path = shop', current_database()); END $$"
+    )
+    steps.owner.execute(role.encode())
+    steps.write(
+        "CREATE INDEX CONCURRENTLY ix_items_price ON items (price)",
+        "REINDEX INDEX CONCURRENTLY ix_items_price",
+        "REINDEX TABLE CONCURRENTLY items",
+        "DROP INDEX CONCURRENTLY ix_items_price",
+        "ALTER TABLE items ADD CONSTRAINT ck_items_cheap CHECK (price < 1000) NOT VALID",
+        "ALTER TABLE items ADD CONSTRAINT fk FOREIGN KEY (shelf_id) REFERENCES shelves NOT VALID",
+        "ALTER TABLE items VALIDATE CONSTRAINT fk",
+        "ALTER TABLE days DETACH PARTITION day_1 CONCURRENTLY",
+        shape=("shop.days", "shop.items"),
+    )
+    receipts: list[migrate.Receipt] = []
+    steps.apply(on_receipt=receipts.append)
+    assert [(lock.table, lock.mode) for lock in receipts[-1].locks] == [
+        *[("shop.items", "ShareUpdateExclusiveLock")] * 4,
+        ("shop.items", "AccessExclusiveLock"),
+        ("shop.items", "ShareRowExclusiveLock"),
+        ("shop.shelves", "ShareRowExclusiveLock"),
+        ("shop.items", "ShareUpdateExclusiveLock"),
+        ("shop.shelves", "RowShareLock"),
+        ("shop.days", "ShareUpdateExclusiveLock"),
+        ("shop.day_1", "AccessExclusiveLock"),
+    ]
+
+
+THEIRS = (
+    "CREATE TABLE public.theirs (id int)",
+    "ALTER TABLE public.theirs ADD CONSTRAINT ck CHECK (id > 0) NOT VALID",
+    "CREATE TABLE public.days (day int) PARTITION BY RANGE (day)",
+    "CREATE TABLE public.day_1 PARTITION OF public.days FOR VALUES FROM (1) TO (2)",
+)
+
+
 @pytest.mark.parametrize(
     ("statement", "touched"),
     [
-        ("ALTER TYPE shop.size ADD VALUE 'HUGE'", "shape: type shop.size"),
-        ("DROP INDEX CONCURRENTLY shop.ix_items_shelf_id", "gone: index shop.ix_items_shelf_id"),
+        ("ALTER TYPE shop.size ADD VALUE 'HUGE'", "shape: enum shop.size"),
+        ("DROP INDEX CONCURRENTLY shop.ix_items_shelf_id", "shape: index shop.ix_items_shelf_id"),
         ("CREATE INDEX CONCURRENTLY ix ON public.theirs (id)", "additive: index public.ix"),
+        ("ALTER TABLE public.theirs VALIDATE CONSTRAINT ck", "additive: validity public.theirs.ck"),
+        (
+            "ALTER TABLE public.days DETACH PARTITION public.day_1 CONCURRENTLY",
+            "shape: table public.day_1; shape: child public.days",
+        ),
     ],
 )
 def test_what_is_not_declared_is_not_sent(steps: Steps, statement: str, touched: str) -> None:
-    steps.owner.execute("CREATE TABLE public.theirs (id int)")
+    for text in THEIRS:
+        steps.owner.execute(text.encode())
     before = steps.indexes()
     steps.write(statement)
     with pytest.raises(UndeclaredTouch) as refusal:
@@ -359,6 +437,8 @@ def test_what_is_not_declared_is_not_sent(steps: Steps, statement: str, touched:
         assert part in str(refusal.value)
     assert steps.indexes() == before
     assert steps.found("SELECT enum_range(NULL::shop.size)::text") == [("{SMALL,LARGE}",)]
+    assert not steps.is_validated("ck")
+    assert steps.found("SELECT count(*) FROM pg_inherits WHERE NOT inhdetachpending") == [(1,)]
 
 
 def test_a_statement_off_the_list_stops_the_revision(steps: Steps) -> None:

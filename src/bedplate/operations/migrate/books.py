@@ -69,7 +69,7 @@ COMMENT ON COLUMN bedplate.journal.what IS 'What was decided.';
 """
 DROP = """
 DROP TABLE IF EXISTS bedplate.receipts, bedplate.journal, bedplate.backfills,
-    bedplate.before_images;
+    bedplate.before_images, bedplate.steps;
 DROP FUNCTION IF EXISTS bedplate.refuse_in_books();
 """
 PRESENT = """

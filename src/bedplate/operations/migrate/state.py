@@ -18,7 +18,7 @@ from bedplate.catalog import (
 from bedplate.kernel.lines import KERNEL_LINE, VERSION_TABLE, Line
 
 # Made and kept by the runner, not by a line: see `books` and `audit_view`.
-BOOKS = ("receipts", "journal", "backfills", "before_images", "audit_log")
+BOOKS = ("receipts", "journal", "backfills", "before_images", "steps", "audit_log")
 KEEPER = "refuse_in_books"
 
 

@@ -6,21 +6,28 @@ is compared with what is there already, and runs by itself on a connection of th
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 
 import psycopg
 
 from bedplate.catalog import Connection, connect
+from bedplate.kernel import clock
 from bedplate.kernel.backfills import run_by
 from bedplate.kernel.errors import MigrationFailed
-from bedplate.operations.migrate import alembic_bridge, books, existing, patience, schemas
+from bedplate.operations.migrate import (
+    alembic_bridge,
+    books,
+    existing,
+    patience,
+    schemas,
+    witnesses,
+)
 from bedplate.operations.migrate.allowed import PATIENT, Allowed, Kind, allowed
 from bedplate.operations.migrate.backfill import BackfillRunner
 from bedplate.operations.migrate.failures import STOPPED_NEXT_STEP, explained, stopped
 from bedplate.operations.migrate.patience import giving_way
-from bedplate.operations.migrate.receipt import HeldLock, Receipt
+from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.stepwise_watch import StepwiseWatch
@@ -29,12 +36,11 @@ from bedplate.operations.migrate.surroundings import Surroundings
 CLIENT_CHECK_MS = 1_000
 """How soon the server notices that we are gone, and ends what it still does for us."""
 
-LOCKS: dict[Kind, str] = {
-    "add constraint": "ShareRowExclusiveLock",
-    "finish detaching": "ShareUpdateExclusiveLock",
-    "add enum label": "",
-}
-"""What each kind holds on its table; all others ShareUpdateExclusiveLock: rows stay writable."""
+WHOLE: frozenset[Kind] = frozenset(
+    {"add constraint", "validate constraint", "finish detaching", "add enum label"}
+)
+"""What may run in a transaction, and has one of its own: so its locks can be read before it ends,
+and what it did is noted with it."""
 
 
 def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> Receipt:
@@ -66,6 +72,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
             raise explained(line, revision.name, error, STOPPED_NEXT_STEP) from None
         receipt, document = watch.end()
         with connection.transaction():
+            watch.books.forget()
             has_books = books.ensure(connection, surroundings.app, surroundings.reader)
             schemas.record(connection, line, before=step.before, after=step.after)
             if has_books:
@@ -101,31 +108,29 @@ class Stepper:
             found = existing.state(self.connection, step)
         if found == "half":
             found = self._clear(step)
-        held = None if found == "there" else self._persistently(step)
-        self.watch.after(step, held)
+        if found != "there":
+            giving_way(partial(self._attempt, step))
+        self.watch.after(step)
 
-    def _persistently(self, step: Allowed) -> HeldLock | None:
-        """Run it, giving way to others' locks a bounded number of times; clear what breaks."""
-        return giving_way(partial(self._attempt, step))
-
-    def _attempt(self, step: Allowed) -> HeldLock | None:
+    def _attempt(self, step: Allowed) -> None:
+        """Run it; clear what breaks."""
         try:
-            return self._run(step)
+            self._run(step)
         except psycopg.Error:
             if self.connection.closed:
                 raise
-            if existing.state(self.connection, step) == "half" and self._clear(step) == "there":
-                return None
-            raise
+            if existing.state(self.connection, step) != "half" or self._clear(step) != "there":
+                raise
 
-    def _run(self, step: Allowed) -> HeldLock | None:
-        began = time.perf_counter()
-        self.connection.execute(step.text.encode())
-        held_ms = (time.perf_counter() - began) * 1_000
-        mode = LOCKS.get(step.kind, "ShareUpdateExclusiveLock")
-        if not mode or not step.table:
-            return None
-        return HeldLock(step.text, ".".join(step.table), mode, round(held_ms, 3))
+    def _run(self, step: Allowed) -> None:
+        began = clock.nanoseconds()
+        if step.kind not in WHOLE:
+            self._send(step.text)
+            self.watch.ran(step, None, began)
+            return
+        with self.connection.transaction():
+            self._send(step.text)
+            self.watch.ran(step, witnesses.locks(self.connection), began)
 
     def _clear(self, step: Allowed) -> existing.State:
         """Take away what a broken attempt left; a partition half detached is detached."""

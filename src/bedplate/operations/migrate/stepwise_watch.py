@@ -7,7 +7,7 @@ from the statement, and refused unless it is declared. What it did is then read 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +23,16 @@ from bedplate.operations.migrate.existing import quoted
 from bedplate.operations.migrate.receipt import HeldLock, Kept, Receipt
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
+from bedplate.operations.migrate.stepwise_books import TABLE, Note, StepwiseBooks
+from bedplate.operations.migrate.timeline import MODES
 from bedplate.operations.migrate.touch import TABLE_KINDS, Touch, line_to_add, undeclared
 
-OWN = frozenset({"ShareUpdateExclusiveLock"})
+BESIDE_WRITERS = "ShareUpdateExclusiveLock"
+OWN = frozenset({BESIDE_WRITERS})
 SAFE_PATH = "SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)"
+Held = Mapping[int, Collection[str]]
+"""The modes in which relations are held, by oid."""
+
 LEFTOVER = re.compile(r"_cc(new|old)\d*$")
 PLACE = """
 SELECT n.nspname || '.' || c.relname, n.nspname::text,
@@ -50,8 +56,10 @@ class StepwiseWatch:
         self.step = step
         self.revision = revision
         self.connection = connection
-        self.locks: list[HeldLock] = []
-        self._touches: list[Touch] = []
+        self.books = StepwiseBooks(connection, step)
+        self.books.create()
+        self._notes: list[Note] = []
+        self._note = Note()
         self._kept: list[Kept] = []
         self._started = clock.nanoseconds()
         self._cost_ns = 0
@@ -64,21 +72,36 @@ class StepwiseWatch:
     def before(self, step: Allowed) -> None:
         """Refuse a statement that would touch what is not declared. Raises UndeclaredTouch."""
         foreseen = self._foreseen(step)
-        if foreseen is not None:
-            self._refuse([foreseen], "Nothing of it was sent.")
+        self._refuse(foreseen, "Nothing of it was sent.")
         self._before = self._read()
+        self._note = Note(foreseen, tuple(self._known_locks(step)))
+        self.books.write(step.text, self._note, ended=False)
+
+    def ran(self, step: Allowed, held: Held | None, began_ns: int) -> None:
+        """Note what it locked since it began; `held` is None where it has no transaction left."""
+        held_ms = round((clock.nanoseconds() - began_ns) / 1e6, 3)
+        if held is None:
+            locks = tuple(replace(each, held_ms=held_ms) for each in self._note.locks)
+        else:
+            locks = tuple(
+                HeldLock(step.text, relation.full_name, max(modes, key=MODES.index), held_ms)
+                for oid, modes in held.items()
+                if (relation := self._before.relations.get(oid)) and relation.kind in TABLE_KINDS
+            )
+        self._note = replace(self._note, locks=locks)
+        self.books.write(step.text, self._note, ended=True)
 
     def skipped(self, step: Allowed) -> None:
         """Note what is there already, of the very definition: a run that was cut off made it."""
-        foreseen = self._foreseen(step)
-        if foreseen is not None and foreseen.verdict == "additive":
-            self._refuse([foreseen], "Nothing of it was sent.")
-            self._touches.append(foreseen)
+        note = self.books.find(step.text)
+        if note is None:
+            foreseen = self._foreseen(step)
+            note = Note(tuple(each for each in foreseen if each.verdict == "additive"))
+        self._refuse(note.touches, "It is committed already: undo it, or declare it.")
+        self._notes.append(note)
 
-    def after(self, step: Allowed, held: HeldLock | None) -> None:
+    def after(self, step: Allowed) -> None:
         """Note what a statement touched. Raises UndeclaredTouch where it was more than foreseen."""
-        if held is not None:
-            self.locks.append(held)
         now = self._read()
         ours = {
             oid: OWN
@@ -90,15 +113,16 @@ class StepwiseWatch:
             ours |= dict.fromkeys(self._before.relations, OWN)
         found = verdict.touches(self._before, replace(now, locks=ours))
         found = tuple(each for each in found if not self._is_said(step, each))
-        self._touches.extend(found)
+        note = replace(self._note, touches=found)
+        self.books.write(step.text, note, ended=True)
+        self._notes.append(note)
         self._refuse(found, "It is committed already: undo it, or declare it.")
 
     def filled(self, table: str, rows: int) -> None:
         """Note the rows that a backfill wrote; its table is declared."""
         schema = table.partition(".")[0]
-        self._touches.append(
-            Touch(verdict="rows", kind="table", name=table, schema=schema, count=rows)
-        )
+        touch = Touch(verdict="rows", kind="table", name=table, schema=schema, count=rows)
+        self._notes.append(Note((touch,)))
 
     def kept(self, rows: Kept) -> None:
         """Note the rows that the way back of a backfill left as they are."""
@@ -106,16 +130,17 @@ class StepwiseWatch:
 
     def end(self) -> tuple[Receipt, dict[str, Any]]:
         """Return the receipt, and the whole of it as it is stored."""
+        touches = [each for note in self._notes for each in note.touches]
         shaped = dict.fromkeys(
-            each.name for each in self._touches if each.verdict in ("shape", "behaviour", "gone")
+            each.name for each in touches if each.verdict in ("shape", "behaviour", "gone")
         )
         receipt = Receipt(
             module=self.step.line.name,
             revision=self.revision.name,
-            rows_touched=sum(each.count for each in self._touches if each.verdict == "rows"),
+            rows_touched=sum(each.count for each in touches if each.verdict == "rows"),
             rewritten=(),
             shape_changes=tuple(shaped),
-            locks=tuple(self.locks),
+            locks=tuple(lock for note in self._notes for lock in note.locks),
             tables_watched=sum(
                 relation.kind in TABLE_KINDS for relation in self._before.relations.values()
             ),
@@ -123,38 +148,70 @@ class StepwiseWatch:
             caveats=self._caveats,
             kept=tuple(self._kept),
         )
-        whole = document(self.step, self.revision, receipt, self._touches, self._started)
+        whole = document(self.step, self.revision, receipt, touches, self._started)
         return receipt, {**whole, **signed(self.connection)}
 
-    def _foreseen(self, step: Allowed) -> Touch | None:
-        """What the statement will touch, as far as it needs to be declared."""
+    def _foreseen(self, step: Allowed) -> tuple[Touch, ...]:
+        """What the statement will touch."""
         match step.kind:
-            case "create index" | "add constraint":
+            case "create index":
                 table, schema, _ = self._place(PLACE, step.table)
-                kind = "index" if step.kind == "create index" else "constraint"
-                name = f"{schema if kind == 'index' else table}.{step.name[0]}"
-                return Touch(
-                    verdict="additive", kind=kind, name=name, schema=schema, within=(table,)
+                name = f"{schema}.{step.name[0]}"
+                return (
+                    Touch(
+                        verdict="additive", kind="index", name=name, schema=schema, within=(table,)
+                    ),
+                )
+            case "add constraint" | "validate constraint":
+                table, schema, _ = self._place(PLACE, step.table)
+                kind = "constraint" if step.kind == "add constraint" else "validity"
+                name = f"{table}.{step.name[0]}"
+                return (
+                    Touch(verdict="additive", kind=kind, name=name, schema=schema, within=(table,)),
                 )
             case "drop index":
                 name, schema, table = self._place(PLACE, step.name)
                 within = (table,) if table else ()
-                return Touch(verdict="gone", kind="index", name=name, schema=schema, within=within)
+                return (
+                    Touch(verdict="shape", kind="index", name=name, schema=schema, within=within),
+                )
             case "detach partition" | "finish detaching":
                 name, schema, _ = self._place(PLACE, step.name)
-                parent, _, _ = self._place(PLACE, step.table)
-                return Touch(
-                    verdict="shape", kind="table", name=name, schema=schema, within=(parent,)
+                parent, above, _ = self._place(PLACE, step.table)
+                return (
+                    Touch(
+                        verdict="shape", kind="table", name=name, schema=schema, within=(parent,)
+                    ),
+                    Touch(verdict="shape", kind="child", name=parent, schema=above),
                 )
             case "add enum label":
                 name, schema, _ = self._place(TYPE_PLACE, step.table)
-                return Touch(verdict="shape", kind="type", name=name, schema=schema)
-            case "reindex index" | "reindex table" | "validate constraint":
-                return None
+                return (Touch(verdict="shape", kind="enum", name=name, schema=schema),)
+            case "reindex index" | "reindex table":
+                return ()
+
+    def _known_locks(self, step: Allowed) -> Iterator[HeldLock]:
+        """What a statement locks that may not run in a transaction, where its locks were read."""
+        held: dict[str, str] = {}
+        match step.kind:
+            case "create index" | "reindex table":
+                held = {self._place(PLACE, step.table)[0]: BESIDE_WRITERS}
+            case "drop index" | "reindex index":
+                held = {self._place(PLACE, step.name)[2]: BESIDE_WRITERS}
+            case "detach partition":
+                parent, part = self._place(PLACE, step.table), self._place(PLACE, step.name)
+                held = {parent[0]: BESIDE_WRITERS, part[0]: "AccessExclusiveLock"}
+            case _:
+                pass
+        for table, mode in held.items():
+            if table:
+                yield HeldLock(step.text, table, mode, 0.0)
 
     def _is_said(self, step: Allowed, touch: Touch) -> bool:
         """Whether a touch is but the flag that the statement sets (VALID), or its own leftover."""
-        if touch.name in TABLES or (touch.kind == "index" and LEFTOVER.search(touch.name)):
+        if touch.name in (*TABLES, TABLE) or (
+            touch.kind == "index" and LEFTOVER.search(touch.name)
+        ):
             return True
         if step.kind not in ("validate constraint", "create index", "add constraint"):
             return False

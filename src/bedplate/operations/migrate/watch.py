@@ -20,7 +20,7 @@ from bedplate.operations.migrate.touch import TABLE_KINDS, Touch, line_to_add, u
 
 XID = "SELECT pg_catalog.pg_current_xact_id()::text"
 UNSEEN = "(not sent through op or lines)"
-BOOKS = ("receipts", "journal", "backfills", "before_images")
+BOOKS = ("receipts", "journal", "backfills", "before_images", "steps")
 REWRITING = frozenset({"rewritten", "derived", "emptied"})
 SHAPING = frozenset({"shape", "behaviour", "gone"})
 

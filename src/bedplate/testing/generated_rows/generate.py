@@ -19,7 +19,8 @@ ROWS_MAX = 10_000
 """The most rows per table: each is tried on its own, at about a millisecond."""
 
 RUNNER_TABLES = tuple(
-    f"{KERNEL_LINE.schema}.{name}" for name in ("receipts", "journal", "backfills", "before_images")
+    f"{KERNEL_LINE.schema}.{name}"
+    for name in ("receipts", "journal", "backfills", "before_images", "steps")
 )
 """What `bedplate migrate` keeps for itself: an entry that it did not write would look forged."""
 
