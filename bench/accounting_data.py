@@ -54,7 +54,7 @@ _SHIPPED = """
     SELECT pg_get_functiondef(p.oid) FROM pg_proc p
     WHERE p.pronamespace = 'accounting'::regnamespace AND p.proname = %s
 """
-_RUN = ("billing_dates", "run_recurring")
+_RUN = ("billing_dates", "foreseen", "run_recurring")
 _THEIRS = re.compile(rf"\baccounting\.({'|'.join((*_RUN, 'recurring_invoices', 'invoices'))})\b")
 _FILLED = (
     "auth.users",

@@ -339,6 +339,12 @@ def some_who_wait_for_a_price(world: World) -> set[str]:
     return set() if world.run(in_twos(world.db)) == 3 else {"starved"}
 
 
+def a_template_from_years_ago(world: World) -> set[str]:
+    world.clock.set(DAY)
+    templates(world, {"start_date": date(2006, 1, 1)})
+    return {"billed for years"} if world.run(run_recurring(world.db)).made else set()
+
+
 def a_month_whose_day_was_moved(world: World) -> set[str]:
     world.clock.set(DAY)
     templates(world, {"start_date": date(2026, 3, 1)})

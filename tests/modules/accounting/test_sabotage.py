@@ -305,6 +305,13 @@ GUARDS: dict[str, Guard[Scenario]] = {
         "billed twice",
         statement=f"{NO_MONTH_BILLED};{TWICE_A_MONTH}",
     ),
+    "the most months to catch up with": Guard(
+        scenarios.a_template_from_years_ago,
+        "billed for years",
+        function="foreseen",
+        part="count(*) OVER whole",
+        instead="0",
+    ),
     "who drafts for a template takes it first": Guard(
         scenarios.a_month_drafted_while_the_run_waits, "40001", statement=NO_TEMPLATE
     ),

@@ -143,4 +143,12 @@ CHECKS = (
         next_step="Draft its invoice (invoices.create with recurring_invoice_id and a billing_date"
         " in that month), and find out who moved last_generated_date.",
     ),
+    Check(
+        id="accounting.W001",
+        title="no template waits to be billed",
+        query="SELECT * FROM accounting.waiting()",
+        next_step="NO_PRICE: set a price from the day (accounting.set_price). TOO_MANY: see whether"
+        " start_date is right; if so raise catch_up_months (accounting.set_billing). Days that are"
+        " not to be billed: accounting.pass_over.",
+    ),
 )

@@ -79,8 +79,15 @@ class AmountInvalid(AccountingRefused):
     advice = "Amounts go from 0.01 to 9,999,999,999.99, prices to 99,999,999.99, miners from 1."
 
 
+class DayInvalid(AccountingRefused):
+    """A template's first or last day is none that is billed."""
+
+    code = "accounting.day_invalid"
+    advice = "Pass a start_date in the years 2000 to 2199, and an end_date that is no earlier."
+
+
 class SettingInvalid(AccountingRefused):
-    """The time zone is unknown, or reminders, seller or currency are out of bounds."""
+    """The time zone is unknown, or months, reminders, seller or currency are out of bounds."""
 
     code = "accounting.setting_invalid"
     advice = "Zones are as in Europe/Reykjavik, currencies as in EUR; 20 days, each within a year."

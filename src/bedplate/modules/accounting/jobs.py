@@ -7,6 +7,7 @@ from uuid import UUID
 
 from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Job, Periodic, Running
+from bedplate.kernel.telemetry import logger
 from bedplate.modules.accounting.actions import (
     MESSAGES_MAX,
     OVERDUE_MAX,
@@ -16,15 +17,29 @@ from bedplate.modules.accounting.actions import (
     run_overdue,
     run_recurring,
     send_due,
+    templates_waiting,
 )
 from bedplate.modules.accounting.errors import ContentInvalid
 
+NAMED_MAX = 20
+"""How many templates one line of the log names."""
+
 
 async def recurring(db: Database, running: Running[None]) -> None:
-    """Bill what is due, once round all templates; each call is a transaction of its own."""
+    """Bill what is due, once round all templates; each call is a transaction of its own.
+
+    Warns of those that wait, as nobody else misses an invoice that was not made.
+    """
     billed = await run_recurring(db)
     while billed.last is not None:
         billed = await run_recurring(db, after=billed.last)
+    waiting = await templates_waiting(db)
+    if waiting:
+        named = [
+            f"{each.recurring_invoice_id} (since {each.since}, {each.days} days: {each.why})"
+            for each in waiting[:NAMED_MAX]
+        ]
+        logger.warning("%d templates wait to be billed: %s", len(waiting), ", ".join(named))
 
 
 async def overdue(db: Database, running: Running[None]) -> None:

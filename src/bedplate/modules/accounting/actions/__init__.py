@@ -15,6 +15,7 @@ from bedplate.modules.accounting.actions.answers import (
     Refunded,
     Revenue,
     Statement,
+    Waiting,
 )
 from bedplate.modules.accounting.actions.billing import set_billing, set_seller
 from bedplate.modules.accounting.actions.documents import document_of, render_document
@@ -46,12 +47,14 @@ from bedplate.modules.accounting.actions.recurring import (
     create_template,
     edit_template,
     end_template,
+    pass_over,
     pause_template,
     price_at,
     resume_template,
     run_overdue,
     run_recurring,
     set_price,
+    templates_waiting,
 )
 from bedplate.modules.accounting.actions.reports import (
     aged_receivables,
@@ -71,6 +74,7 @@ __all__ = [
     "Refunded",
     "Revenue",
     "Statement",
+    "Waiting",
     "add_payment",
     "aged_receivables",
     "archive_price",
@@ -86,6 +90,7 @@ __all__ = [
     "issue_invoice",
     "issue_invoices",
     "move_due_date",
+    "pass_over",
     "pause_template",
     "price_at",
     "recall_reminders",
@@ -103,4 +108,5 @@ __all__ = [
     "set_billing",
     "set_price",
     "set_seller",
+    "templates_waiting",
 ]

@@ -61,7 +61,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of a statement; payments are negative. `balance` is that after it."""
+    """One line of a statement; what lowers the balance is negative. `balance` is that after it.
+
+    `kind` is invoice, cancellation, payment, removal (of a payment), credit or refund.
+    """
 
     at: datetime
     kind: str
@@ -95,7 +98,11 @@ class Aged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revenue:
-    """One month: what was billed, and what of it was paid and not given back."""
+    """One month: what was billed in it, less what was cancelled; what was paid, and not given back.
+
+    Each at its own moment: a cancellation, a removal or a refund lowers its own month, which may
+    then be below zero, and no month that is over.
+    """
 
     month: date
     billed: Decimal
@@ -106,12 +113,28 @@ class Revenue:
 class Billed:
     """What a recurring run did: invoices made, and days that wait or were passed over.
 
-    Days wait for a price or for a total that an invoice can hold; those without miners are passed.
-    `last` is the last template it came to, None when there was none.
+    Days wait for a price, for a total that an invoice can hold, or because their template has too
+    many of them; those without miners are passed. `last` is the last template it came to, None when
+    there was none.
     """
 
     made: tuple[UUID, ...]
     no_price: int
     too_much: int
+    too_many: int
     no_miners: int
     last: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A template that no run bills as it is: since which billing day, and how many days wait.
+
+    `why` is NO_PRICE, TOO_MUCH (more than an invoice can hold) or TOO_MANY (months to catch up).
+    """
+
+    recurring_invoice_id: UUID
+    user_id: UserId
+    since: date
+    days: int
+    why: str

@@ -16,7 +16,7 @@ from bedplate.kernel.fields import Assignment, assign
 from bedplate.kernel.handle import Handle
 from bedplate.kernel.query import Query
 from bedplate.kernel.types import money, user_key
-from bedplate.modules.accounting.actions.answers import Billed
+from bedplate.modules.accounting.actions.answers import Billed, Waiting
 from bedplate.modules.accounting.actions.refusals import told
 from bedplate.modules.accounting.errors import NoPrice
 from bedplate.modules.accounting.models import RecurringInvoice
@@ -44,6 +44,22 @@ RUN: Query[tuple[UUID, str, UUID | None]] = Query(
         bindparam("after", type_=Uuid()),
     )
     .columns(recurring_invoice_id=Uuid(), outcome=Text(), invoice_id=Uuid())
+)
+WAITING: Query[tuple[UUID, UserId, date, int, str]] = Query(
+    text(
+        "SELECT recurring_invoice_id, user_id, since, days, why FROM accounting.waiting()"
+    ).columns(
+        recurring_invoice_id=Uuid(), user_id=user_key(), since=Date(), days=Integer(), why=Text()
+    )
+)
+PASS_OVER: Query[date] = Query(
+    text("SELECT day FROM accounting.pass_over(:id, :through, :by) AS p (day)")
+    .bindparams(
+        bindparam("id", type_=Uuid()),
+        bindparam("through", type_=Date()),
+        bindparam("by", type_=user_key()),
+    )
+    .columns(day=Date())
 )
 OVERDUE: Query[UUID] = Query(
     text("SELECT id FROM accounting.run_overdue(:most) AS r (id)")
@@ -73,7 +89,7 @@ SET_PRICE: Query[UUID] = Query(
 async def create_template(db: Writer, template: RecurringInvoice) -> RecurringInvoice:
     """Make a template; its first invoice is that of the first billing day from `start_date` on.
 
-    Raises UnknownCustomer, AmountInvalid.
+    Raises UnknownCustomer, AmountInvalid, DayInvalid.
     """
     with told():
         return await recurring_invoices.create(db, template)
@@ -82,7 +98,10 @@ async def create_template(db: Writer, template: RecurringInvoice) -> RecurringIn
 async def edit_template(
     db: Writer, template_id: UUID, *changes: Assignment, by: UserId
 ) -> RecurringInvoice:
-    """Change a template from its next invoice on. Raises NotFound, TemplateOver, AmountInvalid."""
+    """Change a template from its next invoice on.
+
+    Raises NotFound, TemplateOver, AmountInvalid, DayInvalid.
+    """
     changed_by = assign(RecurringInvoice.updated_by, cast("UUID", by))
     with told():
         return await recurring_invoices.update(db, template_id, *changes, changed_by)
@@ -130,8 +149,9 @@ async def run_recurring(
     One call, one transaction of its own on `db`; any number may run at once, and run again: there
     is one invoice per template and month. Missed months are caught up in order. A day for which
     the customer has no price waits, and its template with it; so does one of a total that no
-    invoice can hold. `issue=False` leaves drafts. Call again with the answer's `last` as `after`
-    until that is None, as the worker's job does.
+    invoice can hold, and a template with more to bill than `catch_up_months` (`set_billing`).
+    `templates_waiting` names them. `issue=False` leaves drafts. Call again with the answer's `last`
+    as `after` until that is None, as the worker's job does.
     """
     today: date = await db.one(BILLING_DAY)
     with told():
@@ -141,9 +161,37 @@ async def run_recurring(
         made=tuple(made for *_, made in rows if made is not None),
         no_price=outcomes.count("NO_PRICE"),
         too_much=outcomes.count("TOO_MUCH"),
+        too_many=outcomes.count("TOO_MANY"),
         no_miners=outcomes.count("NO_MINERS"),
         last=max((template for template, *_ in rows), default=None),
     )
+
+
+async def templates_waiting(db: Handle) -> tuple[Waiting, ...]:
+    """Return the templates that no run bills as they are, the longest waiting first.
+
+    `set_price` ends the wait for a price, `pass_over` any. One statement, which looks at every
+    template that is not paused; `bedplate check` asks the same (accounting.W001).
+    """
+    return tuple(
+        Waiting(recurring_invoice_id=template, user_id=user_id, since=since, days=days, why=why)
+        for template, user_id, since, days, why in await db.all(WAITING)
+    )
+
+
+async def pass_over(
+    db: Writer, template_id: UUID, *, through: date, by: UserId
+) -> tuple[date, ...]:
+    """Leave unbilled, for good, what a template has yet to bill through a day; return those days.
+
+    For days that wait and are not to be billed; the audit log says so of each. Raises NotFound,
+    InvoiceFrozen (it has ended), TransitionRefused (a day to come).
+    """
+    with told():
+        days = await db.all(PASS_OVER, id=template_id, through=through, by=by)
+    if not days:
+        await recurring_invoices.get(db, template_id)
+    return tuple(days)
 
 
 async def run_overdue(db: Writer, *, most: int = OVERDUE_MAX) -> tuple[UUID, ...]:

@@ -16,6 +16,7 @@ from bedplate.kernel.errors import (
 from bedplate.modules.accounting.errors import (
     AccountingRefused,
     AmountInvalid,
+    DayInvalid,
     InvoiceFrozen,
     NotPayable,
     OtherPayer,
@@ -43,10 +44,15 @@ _RULES: Mapping[str, tuple[type[AccountingRefused], str]] = {
     "over_refund": (RefundRefused, "More would be given back than was paid."),
     "overlap": (PriceOverlap, "Two prices of one customer would overlap."),
     "billed": (TemplateOver, "What a template has billed is written by the run alone."),
-    "future": (TransitionRefused, "No day is billed before it comes."),
+    "future": (TransitionRefused, "No day is billed or passed over before it comes."),
     "ck_invoices_refunded_amount": (InvoiceFrozen, "Money of it was given back already."),
     "ck_invoices_status": (TransitionRefused, "The status does not fit what is paid."),
     "ck_recurring_invoices_deleted_at": (TemplateOver, "A template that ended is not active."),
+    "ck_recurring_invoices_start_date": (
+        DayInvalid,
+        "The template's start_date is not in the years 2000 to 2199.",
+    ),
+    "ck_recurring_invoices_end_date": (DayInvalid, "The template ends before it starts."),
     "uq_customer_pricing_config_user_id_effective_from": (
         PriceOverlap,
         "The customer has a price from that day already.",

@@ -12,6 +12,7 @@ TABLES = {
 CREATE TABLE accounting.billing_settings (
     id VARCHAR DEFAULT 'singleton' NOT NULL,
     time_zone VARCHAR DEFAULT 'UTC' NOT NULL,
+    catch_up_months INTEGER DEFAULT '24' NOT NULL,
     seller VARCHAR DEFAULT '' NOT NULL,
     currency VARCHAR DEFAULT '' NOT NULL,
     reminder_days JSONB DEFAULT '[-3, 1, 7, 14]' NOT NULL,
@@ -21,6 +22,7 @@ CREATE TABLE accounting.billing_settings (
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_billing_settings PRIMARY KEY (id),
     CONSTRAINT ck_billing_settings_singleton CHECK (id = 'singleton'),
+    CONSTRAINT ck_billing_settings_catch_up_months CHECK (catch_up_months BETWEEN 1 AND 1200),
     CONSTRAINT ck_billing_settings_seller CHECK (length(seller) <= 1000),
     CONSTRAINT ck_billing_settings_currency CHECK (currency ~ '^([A-Z]{3})?$'),
     CONSTRAINT ck_billing_settings_time_zone
@@ -33,6 +35,8 @@ COMMENT ON TABLE accounting.billing_settings IS 'What all invoices share.';
 COMMENT ON COLUMN accounting.billing_settings.id IS 'Always ''singleton''.';
 COMMENT ON COLUMN accounting.billing_settings.time_zone IS
     'Where a billing day begins and ends, as in Europe/Reykjavik.';
+COMMENT ON COLUMN accounting.billing_settings.catch_up_months IS
+    'How many months a template may be behind and still be billed by itself.';
 COMMENT ON COLUMN accounting.billing_settings.seller IS
     'Who bills: name, address and account, one a line; for invoices issued from now on.';
 COMMENT ON COLUMN accounting.billing_settings.currency IS
@@ -123,7 +127,8 @@ CREATE TABLE accounting.recurring_invoices (
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_recurring_invoices PRIMARY KEY (id),
     CONSTRAINT ck_recurring_invoices_day_of_month CHECK (day_of_month BETWEEN 1 AND 28),
-    CONSTRAINT ck_recurring_invoices_start_date CHECK (start_date >= '0001-01-01'),
+    CONSTRAINT ck_recurring_invoices_start_date
+        CHECK (start_date BETWEEN '2000-01-01' AND '2199-12-31'),
     CONSTRAINT ck_recurring_invoices_end_date CHECK (end_date >= start_date),
     CONSTRAINT ck_recurring_invoices_unit_price CHECK (unit_price BETWEEN 0.01 AND 99999999.99),
     CONSTRAINT ck_recurring_invoices_due_days CHECK (due_days BETWEEN 0 AND 365),

@@ -71,6 +71,41 @@ CREATE FUNCTION accounting.billing_dates(
 COMMENT ON FUNCTION accounting.billing_dates(accounting.recurring_invoices, date) IS
     'The days through one that a template has yet to bill, in order.';
 
+-- Its body is a text: as a query kept ready, it would hold on to columns of a host's miners.
+CREATE FUNCTION accounting.foreseen(p_templates accounting.recurring_invoices[], p_through date)
+    RETURNS TABLE (
+        template_id uuid, user_id {users_key}, due_days int, created_by {users_key}, day date,
+        price numeric, miners int, billed_by uuid, outcome text)
+    LANGUAGE sql STABLE AS $$
+    WITH due AS MATERIALIZED (
+        SELECT r.id AS template_id, r.user_id, r.due_days, r.created_by, d.day,
+               coalesce(r.unit_price, (
+                   SELECT p.default_unit_price FROM accounting.customer_pricing_config p
+                   WHERE p.user_id = r.user_id AND p.effective_from <= d.day
+                     AND (p.effective_to IS NULL OR p.effective_to > d.day))) AS price,
+               (SELECT count(*) FROM {miners_table} m
+                WHERE m.{miners.user_id} = r.user_id {in_service})::int AS miners,
+               (SELECT i.id FROM accounting.invoices i
+                WHERE i.recurring_invoice_id = r.id
+                  AND date_trunc('month', i.billing_date::timestamp)
+                      = date_trunc('month', d.day::timestamp)) AS billed_by
+        FROM unnest(p_templates) AS r
+        CROSS JOIN LATERAL accounting.billing_dates(r, p_through) AS d (day)
+    )
+    -- A day that cannot be billed stops its template there, and no other: it is billed in
+    -- order later on. Whoever is too far behind began on a wrong day sooner than on that one.
+    SELECT d.*, CASE
+        WHEN count(*) OVER whole > coalesce(
+            (SELECT s.catch_up_months FROM accounting.billing_settings s), 24) THEN 'TOO_MANY'
+        WHEN bool_or(d.price IS NULL) OVER earlier THEN 'NO_PRICE'
+        WHEN bool_or(d.price * d.miners > 9999999999.99) OVER earlier THEN 'TOO_MUCH'
+        WHEN d.miners = 0 THEN 'NO_MINERS' ELSE 'MADE' END
+    FROM due d
+    WINDOW whole AS (PARTITION BY d.template_id), earlier AS (whole ORDER BY d.day);
+$$;
+COMMENT ON FUNCTION accounting.foreseen(accounting.recurring_invoices[], date) IS
+    'The days through one that templates have yet to bill, and what a run would do with each.';
+
 CREATE FUNCTION accounting.run_recurring(
     p_through date, p_limit int, p_issue boolean, p_after uuid DEFAULT NULL
 )
@@ -97,29 +132,8 @@ BEGIN
                OR r.last_generated_date < date_trunc('month', p_through::timestamp))
           AND EXISTS (SELECT FROM accounting.billing_dates(r, p_through))
         ORDER BY r.id LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED) AS t;
-    WITH due AS MATERIALIZED (
-        SELECT r.id AS template_id, r.user_id, r.due_days, r.created_by, d.day,
-               coalesce(r.unit_price, (
-                   SELECT p.default_unit_price FROM accounting.customer_pricing_config p
-                   WHERE p.user_id = r.user_id AND p.effective_from <= d.day
-                     AND (p.effective_to IS NULL OR p.effective_to > d.day))) AS price,
-               (SELECT count(*) FROM {miners_table} m
-                WHERE m.{miners.user_id} = r.user_id {in_service})::int AS miners,
-               (SELECT i.id FROM accounting.invoices i
-                WHERE i.recurring_invoice_id = r.id
-                  AND date_trunc('month', i.billing_date::timestamp)
-                      = date_trunc('month', d.day::timestamp)) AS billed_by
-        FROM unnest(v_templates) AS r
-        CROSS JOIN LATERAL accounting.billing_dates(r, p_through) AS d (day)
-    ), told AS (
-        -- A day that cannot be billed stops its template there, and no other: it is billed in
-        -- order later on.
-        SELECT d.*, CASE
-            WHEN bool_or(d.price IS NULL) OVER earlier THEN 'NO_PRICE'
-            WHEN bool_or(d.price * d.miners > 9999999999.99) OVER earlier THEN 'TOO_MUCH'
-            WHEN d.miners = 0 THEN 'NO_MINERS' ELSE 'MADE' END AS outcome
-        FROM due d
-        WINDOW earlier AS (PARTITION BY d.template_id ORDER BY d.day)
+    WITH told AS MATERIALIZED (
+        SELECT * FROM accounting.foreseen(v_templates, p_through)
     ), fresh AS (
         SELECT t.*, row_number() OVER (ORDER BY t.day, t.template_id) - 1 AS place
         FROM told t WHERE t.outcome = 'MADE' AND t.billed_by IS NULL
@@ -173,6 +187,52 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION accounting.run_recurring(date, int, boolean, uuid) IS
     'Bill every day that is due of at most so many templates; what others work on is left to them.';
+"""
+
+WAITING = """
+CREATE FUNCTION accounting.waiting()
+    RETURNS TABLE (recurring_invoice_id uuid, user_id {users_key}, since date, days int, why text)
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT f.template_id, f.user_id, min(f.day), count(*)::int,
+           (array_agg(f.outcome ORDER BY f.day))[1]
+    FROM accounting.foreseen(
+        (SELECT array_agg(r) FROM accounting.recurring_invoices r
+         WHERE r.is_active AND r.deleted_at IS NULL),
+        accounting.billing_day(bedplate.clock())) f
+    WHERE f.outcome IN ('NO_PRICE', 'TOO_MUCH', 'TOO_MANY')
+    GROUP BY f.template_id, f.user_id ORDER BY 3, 1
+$$;
+COMMENT ON FUNCTION accounting.waiting() IS
+    'Templates that no run bills as they are: since which day, for how many days, and why.';
+
+CREATE FUNCTION accounting.pass_over(p_template uuid, p_through date, p_by {users_key})
+    RETURNS SETOF date
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_template accounting.recurring_invoices;
+    v_days date[];
+BEGIN
+    IF p_through > accounting.billing_day(bedplate.clock()) THEN
+        PERFORM accounting.refuse('recurring_invoices', 'future',
+            'No day is passed over before it comes.');
+    END IF;
+    SELECT * INTO v_template FROM accounting.recurring_invoices r WHERE r.id = p_template
+    FOR NO KEY UPDATE;
+    v_days := ARRAY(
+        SELECT f.day FROM accounting.foreseen(ARRAY[v_template], p_through) f
+        WHERE f.billed_by IS NULL ORDER BY f.day);
+    UPDATE accounting.recurring_invoices r
+    SET last_generated_date = v_days[cardinality(v_days)], updated_by = p_by
+    WHERE r.id = p_template AND cardinality(v_days) > 0;
+    INSERT INTO accounting.audit_logs (action, entity_type, entity_id, changes, description)
+    SELECT 'RECURRING_INVOICE_UPDATED', 'RecurringInvoice', p_template::text,
+           jsonb_build_object('after', jsonb_build_object('last_generated_date', d.day)),
+           d.day || ' passed over'
+    FROM unnest(v_days) AS d (day);
+    RETURN QUERY SELECT unnest(v_days);
+END $$;
+COMMENT ON FUNCTION accounting.pass_over(uuid, date, {users_key}) IS
+    'Leave the days through one unbilled that a template has yet to bill; the log says so of each.';
 """
 
 RESUME = """
@@ -306,7 +366,10 @@ SIGNATURES = (
     "set_price(uuid, {users_key}, numeric, date, {users_key})",
     "run_overdue(int)",
     "resume(uuid, {users_key}, boolean)",
+    "pass_over(uuid, date, {users_key})",
+    "waiting()",
     "run_recurring(date, int, boolean, uuid)",
+    "foreseen(accounting.recurring_invoices[], date)",
     "billing_dates(accounting.recurring_invoices, date)",
     "issue_many(uuid[])",
 )
@@ -323,7 +386,8 @@ def upgrade() -> None:
         " (recurring_invoice_id uuid, billing_date date, outcome text, invoice_id uuid);"
         "COMMENT ON TYPE accounting.billed IS 'What the recurring run did with one day.'"
     )
-    for text in (ISSUE, RECURRING.replace("{in_service}", counted), RESUME, OVERDUE, PRICE, PAY):
+    recurring = RECURRING.replace("{in_service}", counted)
+    for text in (ISSUE, recurring, WAITING, RESUME, OVERDUE, PRICE, PAY):
         run(lines.with_places(text))
     lines.executable(*(lines.with_places(signature) for signature in SIGNATURES))
 

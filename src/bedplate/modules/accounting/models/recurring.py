@@ -65,8 +65,8 @@ class RecurringInvoice(Identified, Attributed, Timestamped, Model):
 
     __table_args__: Any = (
         CheckConstraint("day_of_month BETWEEN 1 AND 28", name="day_of_month"),
-        # From -infinity on, months could be counted for ever.
-        CheckConstraint("start_date >= '0001-01-01'", name="start_date"),
+        # Any other year is a slip of the hand, and has centuries of months to bill.
+        CheckConstraint("start_date BETWEEN '2000-01-01' AND '2199-12-31'", name="start_date"),
         CheckConstraint("end_date >= start_date", name="end_date"),
         CheckConstraint(f"unit_price BETWEEN 0.01 AND {PRICE_MAX}", name="unit_price"),
         CheckConstraint("due_days BETWEEN 0 AND 365", name="due_days"),
@@ -205,6 +205,11 @@ class BillingSettings(Timestamped, Model):
         server_default="UTC",
         comment="Where a billing day begins and ends, as in Europe/Reykjavik.",
     )
+    catch_up_months: Mapped[int] = mapped_column(
+        default=24,
+        server_default="24",
+        comment="How many months a template may be behind and still be billed by itself.",
+    )
     seller: Mapped[str] = mapped_column(
         default="",
         server_default="",
@@ -235,6 +240,7 @@ class BillingSettings(Timestamped, Model):
 
     __table_args__: Any = (
         CheckConstraint("id = 'singleton'", name="singleton"),
+        CheckConstraint("catch_up_months BETWEEN 1 AND 1200", name="catch_up_months"),
         CheckConstraint("length(seller) <= 1000", name="seller"),
         CheckConstraint("currency ~ '^([A-Z]{3})?$'", name="currency"),
         # PostgreSQL raises an error of its own (22023) for a zone that it does not know.
