@@ -243,8 +243,8 @@ def test_statements_and_reports_add_up(world: World, frozen_clock: FrozenClock) 
         )
         months = await revenue_by_month(db, 2026)
         assert [(each.month, each.billed, each.kept) for each in months] == [
-            (date(2026, 1, 1), Decimal("20.00"), Decimal("18.00")),
-            (date(2026, 2, 1), Decimal("100.00"), Decimal("0.00")),
+            (date(2026, 1, 1), Decimal("20.00"), Decimal("0.00")),
+            (date(2026, 2, 1), Decimal("100.00"), Decimal("18.00")),
         ]
 
     world.run(body(world.db))

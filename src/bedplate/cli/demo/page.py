@@ -103,7 +103,7 @@ def _business(told: Told) -> list[str]:
     months = [(f"{each.month:%Y-%m}", int(each.kept), int(each.billed)) for each in found.revenue]
     end = "ok: every month is billed once." if found.ok else "NOT OK."
     return [
-        "Half a year of invoices by the month they were issued in: # paid, . still due.",
+        "Half a year of invoices, month by month: # paid in it, . billed in it and not paid yet.",
         "Nobody worked in April; May caught it up.",
         "",
         *bars(months),

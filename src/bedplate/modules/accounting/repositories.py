@@ -111,16 +111,50 @@ FROM owed o WHERE o.amount > 0 GROUP BY o.user_id ORDER BY o.user_id
         **{f"age_{place}": Numeric(14, 2) for place in range(len(AGES))},
     )
 )
+# What moved a balance, each at the moment it did: nothing that was told is taken back, it is told
+# again the other way round. A cancelled invoice has not changed since it was cancelled; a payment
+# that was taken off stands in the audit log. Keys are compared as text there: what somebody wrote
+# by hand may say anything.
+ENTRIES = """(
+    SELECT i.user_id, i.issued_date AS at, 'invoice' AS kind, i.invoice_number AS number,
+           i.total_amount AS amount
+    FROM accounting.invoices i WHERE i.issued_date IS NOT NULL
+    UNION ALL
+    SELECT i.user_id, greatest(i.updated_at, i.issued_date), 'cancellation', i.invoice_number,
+           -i.total_amount
+    FROM accounting.invoices i WHERE i.status = 'CANCELLED' AND i.issued_date IS NOT NULL
+    UNION ALL
+    SELECT i.user_id, p.created_at, 'payment', i.invoice_number, -p.amount_paid
+    FROM accounting.invoice_payments p JOIN accounting.invoices i ON i.id = p.invoice_id
+    UNION ALL
+    SELECT i.user_id, e.at, e.kind, i.invoice_number, e.sign * e.amount
+    FROM accounting.audit_logs a
+    JOIN accounting.invoices i ON i.id::text = a.entity_id
+    CROSS JOIN LATERAL (
+        SELECT (a.changes -> 'before' ->> 'created_at')::timestamptz AS paid_at,
+               (a.changes -> 'before' ->> 'amount_paid')::numeric AS amount) AS b
+    CROSS JOIN LATERAL (
+        VALUES ('payment', -1, b.paid_at, b.amount),
+               ('removal', 1, greatest(a.created_at, b.paid_at), b.amount)
+    ) AS e (kind, sign, at, amount)
+    WHERE a.action = 'PAYMENT_REMOVED' AND a.entity_type = 'Invoice'
+    UNION ALL
+    SELECT i.user_id, r.created_at, e.kind, i.invoice_number, e.sign * r.amount
+    FROM accounting.invoice_refunds r JOIN accounting.invoices i ON i.id = r.invoice_id
+    CROSS JOIN (VALUES ('credit', -1), ('refund', 1)) AS e (kind, sign)
+)"""
 REVENUE: Query[Any] = Query(
     text(
-        """
-SELECT date_trunc('month', b.day::timestamp)::date AS month,
-       sum(i.total_amount) AS billed, sum(i.paid_amount - i.refunded_amount) AS kept
-FROM (SELECT coalesce((SELECT s.time_zone FROM accounting.billing_settings s), 'UTC') AS zone) z
-CROSS JOIN accounting.invoices i
-CROSS JOIN LATERAL (SELECT (i.issued_date AT TIME ZONE z.zone)::date AS day) AS b
-WHERE i.issued_date IS NOT NULL AND i.status <> 'CANCELLED'
-  AND extract(year FROM b.day) = :year
+        f"""
+WITH zone AS MATERIALIZED (
+    SELECT coalesce((SELECT s.time_zone FROM accounting.billing_settings s), 'UTC') AS name)
+SELECT date_trunc('month', e.at AT TIME ZONE (SELECT z.name FROM zone z))::date AS month,
+       coalesce(sum(e.amount) FILTER (WHERE e.kind IN ('invoice', 'cancellation')), 0) AS billed,
+       coalesce(-sum(e.amount) FILTER (WHERE e.kind IN ('payment', 'removal', 'refund')), 0)
+           AS kept
+FROM {ENTRIES} AS e
+WHERE e.at >= (SELECT make_timestamptz(:year, 1, 1, 0, 0, 0, z.name) FROM zone z)
+  AND e.at < (SELECT make_timestamptz(:year + 1, 1, 1, 0, 0, 0, z.name) FROM zone z)
 GROUP BY 1 ORDER BY 1
 """
     )
@@ -129,22 +163,10 @@ GROUP BY 1 ORDER BY 1
 )
 STATEMENT: Query[Any] = Query(
     text(
-        """
-SELECT * FROM (
-    SELECT i.issued_date AS at, 'invoice' AS kind, i.invoice_number AS number,
-           i.total_amount AS amount
-    FROM accounting.invoices i
-    WHERE i.user_id = :user_id AND i.issued_date IS NOT NULL AND i.status <> 'CANCELLED'
-    UNION ALL
-    SELECT p.created_at, 'payment', i.invoice_number, -p.amount_paid
-    FROM accounting.invoice_payments p JOIN accounting.invoices i ON i.id = p.invoice_id
-    WHERE i.user_id = :user_id
-    UNION ALL
-    SELECT r.created_at, e.kind, i.invoice_number, e.sign * r.amount
-    FROM accounting.invoice_refunds r JOIN accounting.invoices i ON i.id = r.invoice_id
-    CROSS JOIN (VALUES ('credit', -1), ('refund', 1)) AS e (kind, sign)
-    WHERE i.user_id = :user_id
-) AS e WHERE e.at < :until ORDER BY e.at, e.number, e.kind
+        f"""
+SELECT e.at, e.kind, e.number, e.amount FROM {ENTRIES} AS e
+WHERE e.user_id = :user_id AND e.at < :until
+ORDER BY e.at, e.kind = 'cancellation', e.number, e.kind
 """
     )
     .bindparams(bindparam("user_id", type_=user_key()), bindparam("until", type_=moment()))

@@ -24,7 +24,10 @@ async def customer_statement(
     """Return what a customer was billed, paid and got back from `since` to before `until`.
 
     Amounts add up: opening balance, each entry, closing balance. What is given back is credited
-    first, so that the balance is what is due. One statement.
+    first, so that the balance is what is due. What is cancelled or taken off is an entry of its own
+    at its own moment, so that a statement of days that are over stays as it is, once the
+    transactions of those days have ended; entries stand at the moment at which theirs began. What
+    was taken off is known from the audit log. One statement.
     """
     balance = opening = Decimal("0.00")
     entries: list[Entry] = []
@@ -69,7 +72,10 @@ async def aged_receivables(db: Handle, *, at: date | None = None) -> tuple[Aged,
 
 
 async def revenue_by_month(db: Handle, year: int) -> tuple[Revenue, ...]:
-    """Return what was billed and kept in each month of a year, by the day of issue."""
+    """Return what was billed and kept in each month of a year, from the entries of statements.
+
+    Months begin where billing days do. One without any entry is left out. One statement.
+    """
     return tuple(
         Revenue(month=month, billed=billed, kept=kept)
         for month, billed, kept in await db.all(REVENUE, year=year)

@@ -232,6 +232,7 @@ BEGIN
         PERFORM accounting.refuse('invoice_payments', 'over_payment',
             'More would be allocated than was paid.');
     END IF;
+    NEW.created_at := bedplate.now();  -- What was told of days that are over stays.
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION accounting.allocate() IS
@@ -292,6 +293,7 @@ BEGIN
         PERFORM accounting.refuse('invoice_refunds', 'over_refund',
             'More would be given back than was paid.');
     END IF;
+    NEW.created_at := bedplate.now();
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION accounting.refund() IS
