@@ -195,6 +195,14 @@ def overdue_on_its_last_day(world: World) -> set[str]:
     return refused(world, "UPDATE accounting.invoices SET status = 'OVERDUE' WHERE id = %s", made)
 
 
+def overdue_with_a_day_to_come(world: World) -> set[str]:
+    one_issued(world, due=date(2026, 3, 4))
+    assert told(world.clone.url, ("SELECT accounting.run_overdue(1)", [])) == "done"
+    more_time = "UPDATE accounting.invoices SET due_date = '2026-04-01'"
+    assert told(world.clone.url, (more_time, [])) == "done"
+    return lawless(world)
+
+
 def the_day_of_another_zone(world: World) -> set[str]:
     drafted_ones = drafts(world, 1)
     as_owner(

@@ -277,6 +277,51 @@ def test_what_is_paid_or_cancelled_never_turns_overdue(
     world.run(later(world.db))
 
 
+def test_more_time_takes_an_overdue_invoice_back_in_the_same_statement(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    """By raw SQL: there is no moment between the two at which somebody could die."""
+    frozen_clock.set(datetime(2026, 5, 10, 12, tzinfo=UTC))
+
+    async def prepare(db: Database) -> UUID:
+        made = await issued(db, await customer(db), due=date(2026, 5, 8))
+        assert await run_overdue(db) == (made.id,)
+        return made.id
+
+    made = world.run(prepare(world.db))
+    move = "UPDATE accounting.invoices SET due_date = %s WHERE id = %s"
+    stands = "SELECT status::text FROM accounting.invoices"
+    for day, status in ((9, "OVERDUE"), (10, "ISSUED"), (9, "ISSUED")):
+        assert told(world.clone.url, (move, [date(2026, 5, day), made])) == "done"
+        assert ask(world.clone, stands) == [(status,)]
+        assert broken(world) == {}
+    said = "SELECT description FROM accounting.audit_logs WHERE description LIKE '%%to ISSUED'"
+    assert len(ask(world.clone, said)) == 2
+
+
+def test_an_invoice_that_is_overdue_too_early_is_found(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2026, 5, 11, 9, 59, tzinfo=UTC))
+    made = world.run(_an_invoice(world.db, date(2026, 5, 11)))
+    as_owner(
+        world.clone,
+        "ALTER TABLE accounting.invoices DISABLE TRIGGER USER;"
+        "UPDATE accounting.invoices SET status = 'OVERDUE';"
+        "ALTER TABLE accounting.invoices ENABLE TRIGGER USER",
+    )
+    found = broken(world)
+    assert found.keys() == {"accounting.E009"}
+    assert [row["invoice_id"] for row in found["accounting.E009"]] == [str(made)]
+    # It is the twelfth in Kiritimati: an overdue invoice it may have been, had that been the zone.
+    frozen_clock.set(datetime(2026, 5, 11, 10, tzinfo=UTC))
+    assert broken(world) == {}
+
+
+async def _an_invoice(db: Database, due: date) -> UUID:
+    return (await issued(db, await customer(db), due=due)).id
+
+
 def test_of_many_who_set_a_price_from_one_day_one_wins(world: World) -> None:
     who = world.run(customer(world.db))
     set_one = "SELECT accounting.set_price(gen_random_uuid(), %s, %s, %s, %s)"

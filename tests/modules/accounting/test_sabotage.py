@@ -217,6 +217,13 @@ GUARDS: dict[str, Guard[Scenario]] = {
         part="NEW.due_date >= v_day",
         instead="false",
     ),
+    "the status that goes with the due date": Guard(
+        scenarios.overdue_with_a_day_to_come,
+        "accounting.E009",
+        function="guard_invoice",
+        part="OLD.status = 'OVERDUE' AND NEW.status = 'OVERDUE'",
+        instead="false",
+    ),
     "the zone of the billing day": Guard(
         scenarios.the_day_of_another_zone,
         "another day",

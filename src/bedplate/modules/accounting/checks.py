@@ -143,6 +143,18 @@ CHECKS = (
         next_step="Draft its invoice (invoices.create with recurring_invoice_id and a billing_date"
         " in that month), and find out who moved last_generated_date.",
     ),
+    # Where days begin first on earth: it may have been marked in another billing time zone.
+    Check(
+        id="accounting.E009",
+        title="no invoice is overdue before its due date is past",
+        query="""
+            SELECT i.id AS invoice_id, i.invoice_number, i.due_date
+            FROM accounting.invoices i
+            WHERE i.status = 'OVERDUE'
+              AND i.due_date >= (bedplate.clock() AT TIME ZONE 'Pacific/Kiritimati')::date
+        """,
+        next_step="Set its status to ISSUED, and find out in the audit log who moved its due date.",
+    ),
     Check(
         id="accounting.W001",
         title="no template waits to be billed",

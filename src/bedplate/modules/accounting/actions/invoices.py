@@ -68,15 +68,12 @@ async def edit_invoice(db: Writer, invoice_id: UUID, *changes: Assignment, by: U
 
 
 async def move_due_date(db: Writer, invoice_id: UUID, due_date: date, *, by: UserId) -> Invoice:
-    """Give a customer more time, or less; an overdue invoice whose day comes is issued again.
+    """Give a customer more time, or less. One statement.
 
+    The database makes an overdue invoice whose day comes ISSUED again with it, whoever moves it.
     Raises UnknownInvoice, InvoiceFrozen.
     """
-    moved = await _changed(db, invoice_id, assign(Invoice.due_date, due_date), by=by)
-    today: date = await db.one(BILLING_DAY)
-    if moved.status is InvoiceStatus.OVERDUE and due_date >= today:
-        moved = await _changed(db, invoice_id, assign(Invoice.status, InvoiceStatus.ISSUED), by=by)
-    return moved
+    return await _changed(db, invoice_id, assign(Invoice.due_date, due_date), by=by)
 
 
 async def issue_invoice(db: Writer, invoice_id: UUID, *, by: UserId) -> Invoice:

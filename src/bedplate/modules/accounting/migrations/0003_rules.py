@@ -113,6 +113,12 @@ BEGIN
     THEN
         PERFORM accounting.refuse('invoices', 'frozen', 'Number and dates come with the status.');
     END IF;
+    -- With the day that is moved, and not after it: at no moment is it overdue too early.
+    IF OLD.status = 'OVERDUE' AND NEW.status = 'OVERDUE' AND NEW.due_date <> OLD.due_date
+       AND NEW.due_date >= accounting.billing_day(v_at)
+    THEN
+        NEW.status := 'ISSUED';
+    END IF;
     IF NEW.status <> OLD.status THEN
         IF NOT accounting.may_become(OLD.status, NEW.status) THEN
             PERFORM accounting.refuse('invoices', 'transition',
