@@ -31,7 +31,7 @@ from bedplate.modules.accounting import (
 )
 from bedplate.testing import FrozenClock
 from tests.asking import ask
-from tests.modules.accounting.business import FAR, customer, drafted, issued, money
+from tests.modules.accounting.business import FAR, customer, drafted, issued, money, template
 from tests.world import World
 
 FOREIGN_KEYS = """
@@ -178,3 +178,18 @@ def test_a_hosts_payment_is_read_and_never_changed(world: World) -> None:
         return before
 
     assert world.run(body(world.db)) == ask(world.clone, version)
+
+
+# Who made a row and when is what a later look at it goes by.
+@pytest.mark.parametrize("column", ["created_by = user_id", "created_at = '2000-01-01'"])
+@pytest.mark.parametrize("table", ["invoices", "recurring_invoices", "customer_pricing_config"])
+def test_who_made_a_row_and_when_is_never_rewritten(world: World, table: str, column: str) -> None:
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        await set_price(db, who.id, Decimal("1.00"), date(2026, 1, 1), by=who.by)
+        await create_template(db, template(who))
+        await issued(db, who)
+
+    world.run(body(world.db))
+    with psycopg.connect(world.clone.url) as app, pytest.raises(psycopg.errors.CheckViolation):
+        app.execute(f"UPDATE accounting.{table} SET {column}".encode())

@@ -386,12 +386,14 @@ def test_prices_are_never_deleted_or_rewritten(world: World) -> None:
         await set_price(db, who.id, Decimal("1.00"), date(2026, 1, 1), by=who.by)
 
     world.run(body(world.db))
+    rewritten = (
+        *("default_unit_price = 2", "effective_from = effective_from - 1", "user_id = created_by"),
+        *("created_by = user_id", "created_at = created_at - interval '1 day'"),
+    )
+    table = "accounting.customer_pricing_config"
     for statement, refused in (
-        ("DELETE FROM accounting.customer_pricing_config", psycopg.errors.InsufficientPrivilege),
-        (
-            "UPDATE accounting.customer_pricing_config SET default_unit_price = 2",
-            psycopg.errors.CheckViolation,
-        ),
+        (f"DELETE FROM {table}", psycopg.errors.InsufficientPrivilege),
+        *((f"UPDATE {table} SET {each}", psycopg.errors.CheckViolation) for each in rewritten),
     ):
         with psycopg.connect(world.clone.url) as app, pytest.raises(refused):
             app.execute(statement.encode())

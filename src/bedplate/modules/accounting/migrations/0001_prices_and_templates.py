@@ -219,8 +219,10 @@ GUARDS = """
 CREATE FUNCTION accounting.guard_price() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND (NEW.id, NEW.user_id, NEW.default_unit_price, NEW.effective_from)
-        IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.default_unit_price, OLD.effective_from)
+    IF TG_OP = 'UPDATE' AND (NEW.id, NEW.user_id, NEW.default_unit_price, NEW.effective_from,
+                             NEW.created_by, NEW.created_at)
+        IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.default_unit_price, OLD.effective_from,
+                          OLD.created_by, OLD.created_at)
     THEN
         PERFORM accounting.refuse('customer_pricing_config', 'frozen',
             'A price can only be given its end.');
