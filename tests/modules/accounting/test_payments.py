@@ -31,7 +31,7 @@ from bedplate.modules.accounting import (
     revenue_by_month,
 )
 from bedplate.testing import FrozenClock
-from tests.asking import ask
+from tests.asking import as_owner, ask
 from tests.modules.accounting.business import at_once, broken, customer, drafted, issued, money
 from tests.world import World
 
@@ -263,3 +263,34 @@ def test_payments_are_added_and_removed_but_never_changed(world: World) -> None:
         refused = pytest.raises(psycopg.errors.InsufficientPrivilege)
         with psycopg.connect(world.clone.url) as app, refused:
             app.execute(statement.encode())
+
+
+# Whoever keeps the payments may write them; what was allocated of them is then too much, or another
+# customer's. No law that only looks at our own tables could see it.
+@pytest.mark.parametrize(
+    ("changed", "law"),
+    [
+        ("amount = 5 WHERE amount = 20", "accounting.E010"),
+        ("user_id = (SELECT created_by FROM accounting.invoices LIMIT 1)", "accounting.E011"),
+    ],
+)
+def test_a_payment_that_was_changed_after_it_was_allocated_is_found(
+    world: World, changed: str, law: str
+) -> None:
+    async def body(db: Database) -> dict[str, dict[str, str]]:
+        who = await customer(db)
+        made, paid = await issued(db, who), await money(db, who, "20.00")
+        await add_payment(db, made.id, paid, Decimal("12.00"))
+        await add_payment(db, (await issued(db, who)).id, paid)
+        money_of = {"cost_payment_id": str(paid)}
+        return {
+            "accounting.E010": {**money_of, "amount": "5.00", "allocated": "20.00"},
+            "accounting.E011": {**money_of, "invoice_number": made.invoice_number},
+        }
+
+    wanted = world.run(body(world.db))
+    assert broken(world) == {}
+    as_owner(world.clone, f"UPDATE mining.cost_payments SET {changed}")
+    found = broken(world)
+    assert found.keys() == {law}
+    assert wanted[law].items() <= found[law][0].items()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from sqlalchemy import func, select
+
 from bedplate.kernel.checks import Check
+from bedplate.modules.accounting.models import Invoice, InvoicePayment
+from bedplate.modules.mining import CostPayment
 
 RESTORE = "Find who changed the rows in the audit log, and restore them from a backup."
 
@@ -154,6 +158,37 @@ CHECKS = (
               AND i.due_date >= (bedplate.clock() AT TIME ZONE 'Pacific/Kiritimati')::date
         """,
         next_step="Set its status to ISSUED, and find out in the audit log who moved its due date.",
+    ),
+    # Of a host's table too: whoever keeps the payments may change them under what was allocated.
+    Check(
+        id="accounting.E010",
+        title="no more is allocated of a payment than it brought",
+        query=select(
+            InvoicePayment.cost_payment_id,
+            CostPayment.amount,
+            func.sum(InvoicePayment.amount_paid).label("allocated"),
+        )
+        .join(CostPayment, CostPayment.id == InvoicePayment.cost_payment_id)
+        .group_by(InvoicePayment.cost_payment_id, CostPayment.amount)
+        .having(func.sum(InvoicePayment.amount_paid) > CostPayment.amount),
+        next_step="Give the payment its amount again, or take off what it did not bring"
+        " (accounting.remove_payment).",
+    ),
+    Check(
+        id="accounting.E011",
+        title="what pays an invoice came from its customer",
+        query=select(
+            InvoicePayment.id.label("invoice_payment_id"),
+            InvoicePayment.cost_payment_id,
+            CostPayment.user_id.label("payer"),
+            Invoice.invoice_number,
+            Invoice.user_id,
+        )
+        .join(CostPayment, CostPayment.id == InvoicePayment.cost_payment_id)
+        .join(Invoice, Invoice.id == InvoicePayment.invoice_id)
+        .where(CostPayment.user_id.is_distinct_from(Invoice.user_id))
+        .order_by(InvoicePayment.id),
+        next_step="Give the payment its payer again, or take it off (accounting.remove_payment).",
     ),
     Check(
         id="accounting.W001",
