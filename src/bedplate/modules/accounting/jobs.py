@@ -9,7 +9,6 @@ from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Job, Periodic, Running
 from bedplate.kernel.telemetry import logger
 from bedplate.modules.accounting.actions import (
-    MESSAGES_MAX,
     OVERDUE_MAX,
     recall_reminders,
     remind,
@@ -51,9 +50,9 @@ async def overdue(db: Database, running: Running[None]) -> None:
 async def reminders(db: Database, running: Running[None]) -> None:
     """Take back what is not wanted any more; then write what is due until nothing is left."""
     await recall_reminders(db)
-    while len(await send_due(db)) == MESSAGES_MAX:
+    while await send_due(db):
         pass
-    while len(await remind(db)) == MESSAGES_MAX:
+    while await remind(db):
         pass
 
 

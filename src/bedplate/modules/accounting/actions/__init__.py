@@ -29,7 +29,6 @@ from bedplate.modules.accounting.actions.invoices import (
     move_due_date,
 )
 from bedplate.modules.accounting.actions.messages import (
-    MESSAGES_MAX,
     recall_reminders,
     remind,
     send_due,
@@ -63,7 +62,6 @@ from bedplate.modules.accounting.actions.reports import (
 )
 
 __all__ = [
-    "MESSAGES_MAX",
     "OVERDUE_MAX",
     "Aged",
     "Billed",

@@ -122,7 +122,9 @@ async def remind(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
 async def send_due(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
     """Write what the settings `mail_invoices` and `mail_receipts` want; return the notifications.
 
-    Invoices issued, and invoices closed by a payment, in the last two days; once each.
+    Invoices issued, and payments that closed one, since that was switched on; once each, however
+    long nothing ran this. Customers without an address are left out, for good two days later.
+    Call it until it returns nothing.
     """
     return await _write(db, NOTICES, most)
 

@@ -18,6 +18,8 @@ CREATE TABLE accounting.billing_settings (
     reminder_days JSONB DEFAULT '[-3, 1, 7, 14]' NOT NULL,
     mail_invoices BOOLEAN DEFAULT false NOT NULL,
     mail_receipts BOOLEAN DEFAULT false NOT NULL,
+    mail_invoices_from TIMESTAMP WITH TIME ZONE,
+    mail_receipts_from TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_billing_settings PRIMARY KEY (id),
@@ -47,6 +49,10 @@ COMMENT ON COLUMN accounting.billing_settings.mail_invoices IS
     'Whether every issued invoice is mailed to its customer.';
 COMMENT ON COLUMN accounting.billing_settings.mail_receipts IS
     'Whether customers are told that an invoice is paid.';
+COMMENT ON COLUMN accounting.billing_settings.mail_invoices_from IS
+    'Invoices issued from then on are mailed; kept by the database.';
+COMMENT ON COLUMN accounting.billing_settings.mail_receipts_from IS
+    'Payments made from then on are confirmed; kept by the database.';
 COMMENT ON COLUMN accounting.billing_settings.created_at IS 'When the row was made.';
 COMMENT ON COLUMN accounting.billing_settings.updated_at IS 'When the row was last changed.';
 """,

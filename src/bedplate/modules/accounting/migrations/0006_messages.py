@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bedplate.kernel import lines
+from bedplate.kernel.footprint import Footprint
 
 revision = "0006_messages"
 down_revision = "0005_runs"
+
+touches = Footprint(behaviour=["accounting.billing_settings"])
 
 MESSAGE = """
 CREATE TYPE accounting.message AS (
@@ -113,34 +116,70 @@ COMMENT ON FUNCTION accounting.write_reminders(int) IS
     'Note the reminders that are due, of at most so many invoices.';
 """
 
+FROM = """
+CREATE FUNCTION accounting.keep_from() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    -- There is no OLD of a row that is new: its columns are NULL.
+    NEW.mail_invoices_from := CASE
+        WHEN NOT NEW.mail_invoices THEN NULL
+        WHEN OLD.mail_invoices THEN greatest(OLD.mail_invoices_from, NEW.mail_invoices_from)
+        ELSE bedplate.clock() END;
+    NEW.mail_receipts_from := CASE
+        WHEN NOT NEW.mail_receipts THEN NULL
+        WHEN OLD.mail_receipts THEN greatest(OLD.mail_receipts_from, NEW.mail_receipts_from)
+        ELSE bedplate.clock() END;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION accounting.keep_from() IS
+    'Note when mail of a kind is switched on; what is older is never mailed by itself.';
+CREATE TRIGGER tr_billing_settings_from BEFORE INSERT OR UPDATE ON accounting.billing_settings
+    FOR EACH ROW EXECUTE FUNCTION accounting.keep_from();
+"""
+
 NOTICES = """
 CREATE FUNCTION accounting.write_notices(p_limit int)
     RETURNS {written}
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    v_since timestamptz := bedplate.clock() - interval '2 days';
-    v_wanted record;
+    v_looked timestamptz := bedplate.clock() - interval '2 days';
+    v_from record;
     v_due accounting.message[];
+    v_paid accounting.message[];
 BEGIN
-    SELECT s.mail_invoices AS invoices, s.mail_receipts AS receipts INTO v_wanted
+    SELECT s.mail_invoices_from AS invoices, s.mail_receipts_from AS receipts INTO v_from
     FROM accounting.billing_settings s;
-    -- What is older is not told any more: else whoever asks for this later would write to all.
-    SELECT array_agg(ROW(w.id, w.type, 0)::accounting.message) INTO v_due FROM (
-        SELECT i.id, 'INVOICE_ISSUED'::accounting.notification_type AS type
-        FROM accounting.invoices i
-        WHERE v_wanted.invoices AND i.issued_date > v_since
-          AND i.status IN ('ISSUED', 'OVERDUE', 'PAID')
-        UNION ALL
-        SELECT i.id, 'PAYMENT_RECEIVED'
-        FROM accounting.invoices i
-        WHERE v_wanted.receipts AND i.status = 'PAID' AND i.id IN (
-            SELECT p.invoice_id FROM accounting.invoice_payments p WHERE p.created_at > v_since)
-    ) AS w
-    WHERE NOT EXISTS (
-        SELECT FROM accounting.invoice_notifications n
-        WHERE n.invoice_id = w.id AND n.notification_type = w.type);
-    RETURN QUERY SELECT * FROM accounting.write_messages(v_due[1:p_limit]);
+    -- Locked, so that who cancels an invoice, or takes a payment back, comes before or after.
+    SELECT array_agg(ROW(w.id, 'INVOICE_ISSUED', 0)::accounting.message) INTO v_due FROM (
+        SELECT i.id FROM accounting.invoices i
+        WHERE i.issued_date >= v_from.invoices AND i.status IN ('ISSUED', 'OVERDUE', 'PAID')
+          AND NOT EXISTS (
+              SELECT FROM accounting.invoice_notifications n
+              WHERE n.invoice_id = i.id AND n.notification_type = 'INVOICE_ISSUED')
+          AND (SELECT {users.email?} FROM {users_table} u WHERE u.{users_id} = i.user_id) <> ''
+        ORDER BY i.issued_date, i.id LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED) AS w;
+    SELECT array_agg(ROW(w.id, 'PAYMENT_RECEIVED', 0)::accounting.message) INTO v_paid FROM (
+        SELECT i.id FROM accounting.invoices i
+        WHERE i.status = 'PAID' AND i.id IN (
+              SELECT p.invoice_id FROM accounting.invoice_payments p
+              WHERE p.created_at >= v_from.receipts)
+          AND NOT EXISTS (
+              SELECT FROM accounting.invoice_notifications n
+              WHERE n.invoice_id = i.id AND n.notification_type = 'PAYMENT_RECEIVED')
+          AND (SELECT {users.email?} FROM {users_table} u WHERE u.{users_id} = i.user_id) <> ''
+        ORDER BY i.paid_date, i.id LIMIT p_limit - coalesce(cardinality(v_due), 0)
+        FOR NO KEY UPDATE OF i SKIP LOCKED) AS w;
+    v_due := v_due || v_paid;
+    -- Where nothing is left, what is older needs no second look: it was told, or has nobody to be
+    -- told to. Two days, for who is locked just now, and for who is about to give an address.
+    IF coalesce(cardinality(v_due), 0) < p_limit THEN
+        UPDATE accounting.billing_settings s
+        SET mail_invoices_from = greatest(s.mail_invoices_from, v_looked),
+            mail_receipts_from = greatest(s.mail_receipts_from, v_looked)
+        WHERE least(s.mail_invoices_from, s.mail_receipts_from) < v_looked - interval '1 hour';
+    END IF;
+    RETURN QUERY SELECT * FROM accounting.write_messages(v_due);
 END $$;
 COMMENT ON FUNCTION accounting.write_notices(int) IS
     'Note what the settings want told of new invoices and closing payments, at most so many.';
@@ -158,7 +197,7 @@ def upgrade() -> None:
     """Create the functions, for the app's role."""
     run = lines.current().execute
     run(MESSAGE)
-    for text in (WRITE, REMIND, NOTICES):
+    for text in (WRITE, REMIND, FROM, NOTICES):
         run(lines.with_places(text.replace("{written}", WRITTEN)))
     lines.executable(*SIGNATURES)
 
@@ -168,4 +207,6 @@ def downgrade() -> None:
     run = lines.current().execute
     for signature in SIGNATURES:
         run(f"DROP FUNCTION accounting.{signature}")
+    run("DROP TRIGGER tr_billing_settings_from ON accounting.billing_settings")
+    run("DROP FUNCTION accounting.keep_from()")
     run("DROP TYPE accounting.message")

@@ -237,6 +237,18 @@ class BillingSettings(Timestamped, Model):
         server_default=text("false"),
         comment="Whether customers are told that an invoice is paid.",
     )
+    mail_invoices_from: Mapped[datetime | None] = mapped_column(
+        moment(),
+        init=False,
+        default=None,
+        comment="Invoices issued from then on are mailed; kept by the database.",
+    )
+    mail_receipts_from: Mapped[datetime | None] = mapped_column(
+        moment(),
+        init=False,
+        default=None,
+        comment="Payments made from then on are confirmed; kept by the database.",
+    )
 
     __table_args__: Any = (
         CheckConstraint("id = 'singleton'", name="singleton"),
