@@ -73,7 +73,7 @@ class Mailing:
         if self.with_invoices:
             self.book.write_notices()
         self.book.write_reminders()
-        await module.recall_reminders(self.db, most=AT_ONCE)
+        await module.recall_messages(self.db, most=AT_ONCE)
         while await module.send_due(self.db):
             pass
         while await module.remind(self.db):

@@ -14,7 +14,7 @@ from bedplate.kernel.jobs import Running
 from bedplate.modules.accounting import (
     NothingSends,
     NotificationType,
-    recall_reminders,
+    recall_messages,
     remind,
     send_due,
     send_invoice,
@@ -38,7 +38,7 @@ def test_without_a_module_that_sends_nothing_is_written(
         made = await issued(db, await customer(db), due=date(2026, 3, 17))
         await set_billing(db, mail_invoices=True, mail_receipts=True)
         frozen_clock.advance(days=8)
-        for verb in (remind, send_due, recall_reminders):
+        for verb in (remind, send_due, recall_messages):
             assert await verb(db) == ()
         await reminders(db, cast("Running[None]", None))
         for refused in (send_invoice, send_receipt):

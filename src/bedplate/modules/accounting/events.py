@@ -35,6 +35,6 @@ class MessageWritten(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRecalled(Event):
-    """A reminder that still waits is not wanted any more: its invoice is paid or cancelled."""
+    """A message that still waits is not true any more: its invoice is paid or cancelled."""
 
     notification_id: UUID

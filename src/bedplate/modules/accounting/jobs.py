@@ -10,7 +10,7 @@ from bedplate.kernel.jobs import Job, Periodic, Running
 from bedplate.kernel.telemetry import logger
 from bedplate.modules.accounting.actions import (
     OVERDUE_MAX,
-    recall_reminders,
+    recall_messages,
     remind,
     render_document,
     run_overdue,
@@ -49,7 +49,7 @@ async def overdue(db: Database, running: Running[None]) -> None:
 
 async def reminders(db: Database, running: Running[None]) -> None:
     """Take back what is not wanted any more; then write what is due until nothing is left."""
-    await recall_reminders(db)
+    await recall_messages(db)
     while await send_due(db):
         pass
     while await remind(db):

@@ -9,7 +9,7 @@ from typing import Any
 from bedplate.kernel.database import Database
 from bedplate.modules.accounting import (
     Invoice,
-    recall_reminders,
+    recall_messages,
     remind,
     run_overdue,
     send_due,
@@ -44,7 +44,7 @@ class Billing:
     async def run(self) -> None:
         """Do once what the worker does every few minutes."""
         await run_overdue(self.db)
-        await recall_reminders(self.db)
+        await recall_messages(self.db)
         await send_due(self.db)
         await remind(self.db)
         await deliver_due(self.db, limit=1_000)

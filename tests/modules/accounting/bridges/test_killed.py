@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bedplate.kernel import processes
 from bedplate.kernel.settings import load
-from bedplate.modules.accounting import recall_reminders, remind, run_overdue
+from bedplate.modules.accounting import recall_messages, remind, run_overdue
 from bedplate.modules.delivery import deliver_due
 from bedplate.testing import Clone
 from tests.aside import run_aside
@@ -41,7 +41,7 @@ async def work(url: str, smtp_url: str, gate: str) -> None:
     until = time.monotonic() + WAIT_S
     while time.monotonic() < until:
         await run_overdue(db, most=7)
-        await recall_reminders(db)
+        await recall_messages(db)
         await remind(db, most=3)
         await deliver_due(db, limit=5)
 

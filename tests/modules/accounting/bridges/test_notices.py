@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import nullcontext
 from typing import cast
 
 import psycopg
@@ -11,14 +14,19 @@ from bedplate import assign
 from bedplate.kernel.jobs import Running
 from bedplate.modules.accounting import (
     Invoice,
+    NoAddress,
+    TransitionRefused,
     add_payment,
     cancel_invoice,
+    refund_invoice,
     send_due,
+    send_invoice,
     set_billing,
 )
 from bedplate.modules.accounting.jobs import reminders
 from bedplate.modules.auth import User, users
-from tests.asking import as_owner
+from bedplate.modules.delivery import deliver_due
+from tests.asking import as_owner, waiting
 from tests.modules.accounting.bridges.billing import Billing
 from tests.modules.accounting.business import Customer, customer, money
 from tests.sabotage import without
@@ -161,3 +169,72 @@ async def test_nobody_sets_the_beginning_back(billing: Billing, is_there: bool) 
     billing.clock.advance(minutes=1)
     await send_due(billing.db)
     assert (billing.notifications(old) == []) is is_there
+
+
+async def test_what_is_cancelled_or_refunded_is_not_mailed_as_due(billing: Billing) -> None:
+    who = await customer(billing.db)
+    cancelled, refunded = await billing.invoice(who=who), await billing.invoice(who=who)
+    await cancel_invoice(billing.db, cancelled.id, by=who.by)
+    await add_payment(billing.db, refunded.id, await money(billing.db, who, "20.00"))
+    await refund_invoice(billing.db, refunded.id, key="all")
+    for made in (cancelled, refunded):
+        for again in (False, True):
+            with pytest.raises(TransitionRefused):
+                await send_invoice(billing.db, made.id, again=again)
+        assert billing.notifications(made) == []
+
+
+def until_one_waits(billing: Billing) -> None:
+    while not waiting(billing.clone):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_one_that_is_being_cancelled_is_waited_for(billing: Billing, is_there: bool) -> None:
+    made = await billing.invoice()
+    if not is_there:
+        status = "i.status IN ('ISSUED', 'OVERDUE', 'PAID')"
+        as_owner(billing.clone, without(billing.clone, "accounting.write_message", status, "true"))
+    with psycopg.connect(billing.clone.url) as cancelling:
+        cancelling.execute(
+            "UPDATE accounting.invoices SET status = 'CANCELLED' WHERE id = %s", [made.id]
+        )
+        sending = asyncio.create_task(send_invoice(billing.db, made.id))
+        await asyncio.to_thread(until_one_waits, billing)
+        cancelling.commit()
+    refused = pytest.raises(TransitionRefused) if is_there else nullcontext()
+    with refused:
+        await sending
+    assert (billing.notifications(made) == []) is is_there
+
+
+async def test_mail_that_waits_is_taken_back_with_its_invoice(billing: Billing) -> None:
+    who = await customer(billing.db)
+    made, other = await billing.invoice(who=who), await billing.invoice(who=who)
+    billing.post.at_rcpt = lambda address: "451 try later"
+    for each in (made, other):
+        await send_invoice(billing.db, each.id)
+    await deliver_due(billing.db)
+    billing.post.at_rcpt = lambda address: None
+    await cancel_invoice(billing.db, made.id, by=who.by)
+    billing.clock.advance(days=1)
+    await billing.run()
+    assert billing.notifications(made) == [("INVOICE_ISSUED", 0, "FAILED")]
+    assert told(billing) == [other.invoice_number]
+
+
+async def test_without_an_address_nothing_is_sent_again(billing: Billing) -> None:
+    made = await billing.invoice()
+    await send_invoice(billing.db, made.id)
+    await deliver_due(billing.db)
+    await users.update(billing.db, made.user_id, assign(User.email, None))
+    with pytest.raises(NoAddress):
+        await send_invoice(billing.db, made.id, again=True)
+    assert (await send_invoice(billing.db, made.id)).status.name == "SENT"
+
+
+async def test_of_many_sendings_the_last_is_told_of(billing: Billing) -> None:
+    made = await billing.invoice()
+    sent = [await send_invoice(billing.db, made.id, again=True) for _ in range(3)]
+    assert [each.stage for each in sent] == [0, 1, 2]
+    assert (await send_invoice(billing.db, made.id)).id == sent[-1].id

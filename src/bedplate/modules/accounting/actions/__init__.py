@@ -29,7 +29,7 @@ from bedplate.modules.accounting.actions.invoices import (
     move_due_date,
 )
 from bedplate.modules.accounting.actions.messages import (
-    recall_reminders,
+    recall_messages,
     remind,
     send_due,
     send_invoice,
@@ -91,7 +91,7 @@ __all__ = [
     "pass_over",
     "pause_template",
     "price_at",
-    "recall_reminders",
+    "recall_messages",
     "refund_invoice",
     "remind",
     "remove_payment",

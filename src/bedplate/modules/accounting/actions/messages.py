@@ -16,11 +16,11 @@ from bedplate.kernel.query import Query
 from bedplate.kernel.transaction import Transaction
 from bedplate.kernel.types import enum_type, user_key
 from bedplate.modules.accounting.actions.documents import document_of, render_document
+from bedplate.modules.accounting.actions.refusals import told
 from bedplate.modules.accounting.errors import (
     ContentInvalid,
     NoAddress,
     NothingSends,
-    TransitionRefused,
     UnknownInvoice,
 )
 from bedplate.modules.accounting.events import MessageRecalled, MessageWritten
@@ -28,7 +28,6 @@ from bedplate.modules.accounting.models import (
     SCHEMA,
     Invoice,
     InvoiceNotification,
-    InvoiceStatus,
     NotificationType,
 )
 from bedplate.modules.accounting.repositories import invoice_notifications, invoices
@@ -82,9 +81,11 @@ UNWANTED: Query[UUID] = Query(
         """
 SELECT n.id FROM accounting.invoice_notifications n
 JOIN accounting.invoices i ON i.id = n.invoice_id
-WHERE n.notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER')
-  AND (n.status = 'PENDING' OR n.status = 'FAILED' AND n.next_retry_at IS NOT NULL)
-  AND i.status NOT IN ('ISSUED', 'OVERDUE')
+WHERE (n.status = 'PENDING' OR n.status = 'FAILED' AND n.next_retry_at IS NOT NULL)
+  AND CASE WHEN n.notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER')
+      THEN i.status NOT IN ('ISSUED', 'OVERDUE')
+      WHEN n.notification_type = 'INVOICE_ISSUED' THEN i.status IN ('CANCELLED', 'REFUNDED')
+      ELSE false END
 ORDER BY n.id LIMIT :most
 """
     )
@@ -96,9 +97,9 @@ ORDER BY n.id LIMIT :most
 async def send_invoice(db: Writer, invoice_id: UUID, *, again: bool = False) -> InvoiceNotification:
     """Send an issued invoice to its customer; asked for twice it is sent once.
 
-    Its page goes along as a PDF. `again` sends it once more. Returns the notification, whose status
-    says how far it came. Raises UnknownInvoice, TransitionRefused (a draft), NoAddress,
-    NothingSends.
+    Its page goes along as a PDF. `again` sends it once more. Returns the notification, the last of
+    several, whose status says how far it came. Raises UnknownInvoice, TransitionRefused (a draft, a
+    cancelled or refunded invoice), NoAddress, NothingSends.
     """
     return await _send_one(db, invoice_id, NotificationType.INVOICE_ISSUED, again=again)
 
@@ -129,8 +130,11 @@ async def send_due(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
     return await _write(db, NOTICES, most)
 
 
-async def recall_reminders(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
-    """Take back reminders that still wait though their invoices are paid or cancelled."""
+async def recall_messages(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
+    """Take back what still waits and is not true any more; return the notifications.
+
+    Reminders of invoices that are paid, cancelled or refunded; invoices cancelled or refunded.
+    """
     if not _is_heard(db):
         return ()
     async with joined(db) as tx:
@@ -154,25 +158,22 @@ async def _send_one(
     if not _is_heard(db):
         raise NothingSends("No enabled module sends messages.", rule="mail")
     async with joined(db) as tx:
-        invoice = await invoices.find(tx, Invoice.id == invoice_id)
-        if invoice is None:
+        if not await invoices.exists(tx, Invoice.id == invoice_id):
             raise UnknownInvoice("There is no such invoice.", rule="id")
-        is_paid = invoice.status is InvoiceStatus.PAID
-        if invoice.issued_date is None or (
-            kind is NotificationType.PAYMENT_RECEIVED and not is_paid
-        ):
-            raise TransitionRefused("The invoice is not there yet.", rule="message")
-        rows = await tx.all(ONE, invoice_id=invoice_id, type=kind.name, again=again)
+        with told():
+            rows = await tx.all(ONE, invoice_id=invoice_id, type=kind.name, again=again)
         if rows:
             return await invoice_notifications.get(tx, await _hand_over(tx, rows[0]))
-        written = await invoice_notifications.find(
+        written = await invoice_notifications.list(
             tx,
             InvoiceNotification.invoice_id == invoice_id,
             InvoiceNotification.notification_type == kind,
+            order=(InvoiceNotification.stage.desc(),),
+            limit=1,
         )
-        if written is None:
+        if again or not written:
             raise NoAddress("The customer has no e-mail address.", rule="address")
-        return written
+        return written[0]
 
 
 async def _hand_over(tx: Transaction, row: Any) -> UUID:

@@ -45,6 +45,10 @@ _RULES: Mapping[str, tuple[type[AccountingRefused], str]] = {
     "overlap": (PriceOverlap, "Two prices of one customer would overlap."),
     "billed": (TemplateOver, "What a template has billed is written by the run alone."),
     "future": (TransitionRefused, "No day is billed or passed over before it comes."),
+    "message": (
+        TransitionRefused,
+        "An invoice is sent while it stands, and its receipt while it is paid.",
+    ),
     "ck_invoices_refunded_amount": (InvoiceFrozen, "Money of it was given back already."),
     "ck_invoices_status": (TransitionRefused, "The status does not fit what is paid."),
     "ck_recurring_invoices_deleted_at": (TemplateOver, "A template that ended is not active."),

@@ -64,8 +64,15 @@ CREATE FUNCTION accounting.write_message(
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_stage int := 0;
+    v_stands boolean;
 BEGIN
-    PERFORM FROM accounting.invoices i WHERE i.id = p_invoice_id FOR NO KEY UPDATE;
+    SELECT CASE p_type WHEN 'PAYMENT_RECEIVED' THEN i.status = 'PAID'
+        ELSE i.status IN ('ISSUED', 'OVERDUE', 'PAID') END INTO v_stands
+    FROM accounting.invoices i WHERE i.id = p_invoice_id FOR NO KEY UPDATE;
+    IF NOT v_stands THEN
+        PERFORM accounting.refuse('invoice_notifications', 'message',
+            'An invoice is sent while it stands, and its receipt while it is paid.');
+    END IF;
     IF p_again THEN
         SELECT coalesce(max(n.stage) + 1, 0) INTO v_stage FROM accounting.invoice_notifications n
         WHERE n.invoice_id = p_invoice_id AND n.notification_type = p_type;
