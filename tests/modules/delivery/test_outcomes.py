@@ -49,7 +49,6 @@ async def became(db: Database, mail_id: UUID) -> tuple[Any, ...]:
     [
         ("rcpt", "450 4.2.1 mailbox busy", "450: 4.2.1 mailbox busy"),
         ("data", "451 4.3.0 try later", "451: 4.3.0 try later"),
-        ("data", "421 going down", "421: going down"),
         ("rcpt", DROP, "The server broke the connection."),
         ("data", DROP, "The server broke the connection."),
     ],

@@ -81,4 +81,15 @@ CHECKS = (
         """,
         next_step="Run `bedplate work`, and set BEDPLATE_DELIVERY_SMTP_URL and _SENDER.",
     ),
+    Check(
+        id="delivery.W002",
+        title="no mail was given up in the last 30 days",
+        query="""
+            SELECT id AS outgoing_mail_id, dedupe_key, recipient, failure_reason, finished_at
+            FROM delivery.outgoing_mails
+            WHERE status = 'FAILED' AND state = 'FAILED'
+              AND finished_at > bedplate.now() - interval '30 days'
+        """,
+        next_step="Mend what failure_reason names, and try them anew with delivery.retry_failed.",
+    ),
 )

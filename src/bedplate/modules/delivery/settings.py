@@ -15,6 +15,7 @@ from bedplate.modules.delivery.rules import require_address, require_header
 
 SMTP_PORTS = {"smtp": 587, "smtps": 465}
 WRITE_URL = "Write smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465."
+OUTAGE_MS_MAX = 30 * 86_400_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -113,7 +114,9 @@ class DeliverySettings:
     `links_url` is where the app serves links: `<links_url>/open/<token>` and
     `<links_url>/unsubscribe/<token>`. An attempt takes `timeout_ms` at most. A mail has
     `attempts_max` of them, as it was set when the mail was asked for; between two of them passes
-    `retry_first_ms`, doubling up to `retry_longest_ms`, each time somewhat less by chance.
+    `retry_first_ms`, doubling up to `retry_longest_ms`, each time somewhat less by chance. While
+    the server cannot be reached, or refuses us and not the mail, no attempt is counted: mail is
+    held for `outage_longest_ms`, five days at first, as RFC 5321 has it (4.5.4.1).
     """
 
     smtp_url: SmtpServer | None = field(default=None, repr=False)
@@ -123,6 +126,7 @@ class DeliverySettings:
     attempts_max: int = 10
     retry_first_ms: int = 60_000
     retry_longest_ms: int = 21_600_000
+    outage_longest_ms: int = 432_000_000
 
     KEYS: ClassVar[Mapping[str, Parse]] = {
         "smtp_url": _smtp_url,
@@ -132,4 +136,5 @@ class DeliverySettings:
         "attempts_max": between(1, 50),
         "retry_first_ms": MILLISECONDS,
         "retry_longest_ms": MILLISECONDS,
+        "outage_longest_ms": between(1, OUTAGE_MS_MAX),
     }

@@ -8,7 +8,7 @@ from bedplate.modules.delivery.actions.answering import (
 )
 from bedplate.modules.delivery.actions.choosing import set_preference, set_quiet_hours
 from bedplate.modules.delivery.actions.delivering import DELIVER, Delivered, deliver_due, sweep
-from bedplate.modules.delivery.actions.sending import cancel, retry, send
+from bedplate.modules.delivery.actions.sending import cancel, retry, retry_failed, send
 
 __all__ = [
     "DELIVER",
@@ -19,6 +19,7 @@ __all__ = [
     "record_bounce",
     "record_open",
     "retry",
+    "retry_failed",
     "send",
     "set_preference",
     "set_quiet_hours",

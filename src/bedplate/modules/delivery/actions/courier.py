@@ -15,17 +15,27 @@ from bedplate.modules.delivery.settings import SmtpServer
 
 REASON_CHARACTERS_MAX = 300
 GOODBYE_S = 1
+CLOSING, TOO_LARGE = 421, 552
+"""Answers that mean the same wherever they come (RFC 5321): it hangs up; it takes no such size."""
+
 HELLO = "localhost.localdomain"
 """How we introduce ourselves; the machine's own name is nobody's business."""
 
 
 class NotAccepted(Exception):
-    """The server did not take the mail. `is_final`: it never will, so trying again is no use."""
+    """The server did not take the mail.
 
-    def __init__(self, code: str, reason: str, *, is_final: bool = False) -> None:
+    `is_final`: it never will, so trying again is no use. `is_outage`: it was not asked about this
+    mail, or takes none: another mail would have met the same.
+    """
+
+    def __init__(
+        self, code: str, reason: str, *, is_final: bool = False, is_outage: bool = False
+    ) -> None:
         self.code = code
         self.reason = reason
         self.is_final = is_final
+        self.is_outage = is_outage
         super().__init__(reason)
 
 
@@ -60,9 +70,11 @@ class Courier:
 
         Takes as long as the timeout at most, connecting included.
         """
+        is_connected = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 client = await self._connected()
+                is_connected = True
                 await client.sendmail(sender, recipient, letter)
         except BaseException as error:
             # What the server still has to say of this mail must not be taken for an answer to the
@@ -71,6 +83,8 @@ class Courier:
             refusal = _refusal(error, self._server)
             if refusal is None:
                 raise
+            # Once it is connected, a silence may be about this mail, or the server may have it.
+            refusal.is_outage |= not is_connected
             raise refusal from None
 
     async def _connected(self) -> SMTP:
@@ -120,13 +134,15 @@ def _refusal(error: BaseException, server: SmtpServer) -> NotAccepted | None:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
     if isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
-        return _said(error.code, error.message, server, is_final=error.code >= 500)
+        is_outage = error.code == CLOSING
+        return _said(error, server, is_final=error.code >= 500, is_outage=is_outage)
     if isinstance(error, aiosmtplib.SMTPSenderRefused):
-        return _said(error.code, error.message, server, is_final=error.code == 552)
+        is_final = error.code == TOO_LARGE
+        return _said(error, server, is_final=is_final, is_outage=not is_final)
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return NotAccepted(str(error.code), f"{error.code}: the server refuses our login.")
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return _said(error.code, error.message, server, is_final=False)
+        return _said(error, server)
     if isinstance(error, TimeoutError):
         return NotAccepted("timeout", "The server did not answer in time.")
     if isinstance(error, aiosmtplib.SMTPServerDisconnected):
@@ -141,10 +157,17 @@ def _kind(error: BaseException) -> str:
     return type(cause).__name__
 
 
-def _said(code: int, message: str, server: SmtpServer, *, is_final: bool) -> NotAccepted:
-    text = " ".join("".join(each if each.isprintable() else " " for each in message).split())
+def _said(
+    error: aiosmtplib.SMTPResponseException,
+    server: SmtpServer,
+    *,
+    is_final: bool = False,
+    is_outage: bool = False,
+) -> NotAccepted:
+    printable = "".join(each if each.isprintable() else " " for each in error.message)
+    text = " ".join(printable.split())
     for secret in (server.password, server.username):
         if secret:
             text = text.replace(secret, "***")
-    reason = f"{code}: {text}"[:REASON_CHARACTERS_MAX]
-    return NotAccepted(str(code), reason, is_final=is_final)
+    reason = f"{error.code}: {text}"[:REASON_CHARACTERS_MAX]
+    return NotAccepted(str(error.code), reason, is_final=is_final, is_outage=is_outage)

@@ -3,21 +3,25 @@
 An attempt is recorded before it is made: the claim, with its count, is committed before the server
 hears of the mail. What a crash leaves open between the server's yes and our COMMIT is therefore
 tried again, under the same Message-ID: at least once, never more often than `max_attempts`.
+While a server is away, or refuses us and not the mail, nothing was tried: mail is held for days.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Double, LargeBinary, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import INTERVAL
 
 from bedplate.kernel import clock, ids
+from bedplate.kernel import lease_statements as statements
 from bedplate.kernel.database import Database
 from bedplate.kernel.errors import BedplateError, ConnectionFailed, LeaseLost
 from bedplate.kernel.jobs import Job, Running, enqueue
@@ -78,6 +82,26 @@ _POSTPONE = MAIL_LEASES.fenced(
     WHERE {fence} RETURNING true
     """,
     bindparam("until", type_=moment()),
+)
+# Nor is an outage an attempt. The waits grow with it.
+_OVER = "(cancel_requested_at IS NOT NULL OR tried_from + :outage <= bedplate.clock())"
+_HOLD = MAIL_LEASES.fenced(
+    f"""
+    UPDATE {{table}} SET
+        state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+            WHEN {_OVER} THEN 'FAILED' ELSE 'PENDING' END,
+        finished_at = CASE WHEN {_OVER} THEN bedplate.clock() END,
+        attempts = attempts - 1,
+        run_at = bedplate.clock()
+            + :share * least(:longest, greatest(:first, bedplate.clock() - tried_from)),
+        holder = NULL, expires_at = NULL,
+        errors = {statements.with_error("CAST(:code AS text)", "CAST(:message AS text)")}
+    WHERE {{fence}} RETURNING state
+    """,
+    *(bindparam(name, type_=INTERVAL) for name in ("outage", "first", "longest")),
+    bindparam("share", type_=Double),
+    bindparam("code", type_=Text),
+    bindparam("message", type_=Text),
 )
 _ADD_TOKENS: Query[Any] = Query(
     text(
@@ -190,7 +214,7 @@ class _Round:
                 for row in claimed.ended:
                     await tell_what_happened(tx, MailFailed, row.id)
                 for row in claimed.held:
-                    if row.attempts > 1:
+                    if row.failure_reason is not None:
                         await tell_what_happened(tx, MailRetried, row.id)
             if claimed.held:
                 return claimed.held[0]
@@ -230,12 +254,14 @@ class _Round:
             if refusal.is_final:
                 await self._settle(mail, lease, MailStatus.BOUNCED, refusal.reason)
                 return "bounced"
-            await self._fail(mail, lease, Fault(refusal.code, refusal.reason))
+            fault = Fault(refusal.code, refusal.reason)
+            await self._fail(mail, lease, fault, is_outage=refusal.is_outage)
             return "failed"
         except (ConnectionFailed, LeaseLost):
             raise
         except BedplateError as error:
-            await self._fail(mail, lease, Fault.of(error))
+            is_outage = isinstance(error, LinksNotConfigured)
+            await self._fail(mail, lease, Fault.of(error), is_outage=is_outage)
             return "failed"
         await self._settle(mail, lease, MailStatus.SENT)
         return "sent"
@@ -298,13 +324,25 @@ class _Round:
 
         await self._surely(write)
 
-    async def _fail(self, mail: OutgoingMail, lease: Lease, fault: Fault) -> None:
+    async def _fail(
+        self, mail: OutgoingMail, lease: Lease, fault: Fault, *, is_outage: bool
+    ) -> None:
         retry_in = self._backoff.after(mail.attempts)
+        held = {
+            "outage": timedelta(milliseconds=self._settings.outage_longest_ms),
+            "first": self._backoff.first,
+            "longest": self._backoff.longest,
+            "share": random.uniform(0.5, 1),
+        }
         logger.info("mail %s was not accepted: %s", mail.id, fault.code)
 
         async def write() -> None:
             async with self._db.transaction() as tx:
-                await MAIL_LEASES.fail(tx, lease, fault, retry_in=retry_in)
+                if is_outage:
+                    said = {"code": fault.code, "message": fault.message}
+                    await MAIL_LEASES.write(tx, lease, _HOLD, **held, **said)
+                else:
+                    await MAIL_LEASES.fail(tx, lease, fault, retry_in=retry_in)
                 await tell_what_happened(tx, MailFailed, mail.id)
 
         await self._surely(write)

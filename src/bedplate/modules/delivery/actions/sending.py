@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, LargeBinary, SmallInteger, Text, Uuid, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    bindparam,
+    text,
+)
 
 from bedplate.kernel import audit, ids
 from bedplate.kernel.database import Writer, database_of, joined
@@ -22,6 +32,9 @@ from bedplate.modules.delivery.models import AuditAction, AuditLog
 from bedplate.modules.delivery.repositories import BECAME, MAIL_LEASES
 from bedplate.modules.delivery.rules import Mail, content_hash
 from bedplate.modules.delivery.settings import DeliverySettings
+
+RETRIED_MAX = 100
+"""How many mails one transaction lets be tried anew; it holds them for as long."""
 
 _TRIES = 10
 
@@ -75,6 +88,19 @@ _SEND: Query[Any] = Query(
             )
         ),
     )
+)
+
+
+_GIVEN_UP: Query[UUID] = Query(
+    text(
+        """
+        SELECT id FROM delivery.outgoing_mails
+        WHERE status = 'FAILED' AND state = 'FAILED' AND category = coalesce(:category, category)
+        ORDER BY created_at, id LIMIT :most FOR NO KEY UPDATE SKIP LOCKED
+        """
+    )
+    .bindparams(bindparam("category", type_=Text), bindparam("most", type_=Integer))
+    .columns(id=Uuid())
 )
 
 
@@ -158,6 +184,21 @@ async def retry(db: Writer, mail_id: UUID) -> None:
         await audit.record(tx, _entry(AuditAction.MAIL_RETRIED, mail_id, "Mail tried anew."))
         await tell(tx, MailRetried, mail_id)
         await enqueue(tx, DELIVER, None)
+
+
+async def retry_failed(
+    db: Writer, *, category: str | None = None, most: int = RETRIED_MAX
+) -> tuple[UUID, ...]:
+    """Let up to `most` mails that FAILED for good be tried anew, of one category or of all.
+
+    Those that were asked for first come first; call it until it returns nothing. Cancelled mails
+    stay as they are.
+    """
+    async with joined(db) as tx:
+        found: list[UUID] = await tx.all(_GIVEN_UP, category=category, most=most)
+        for mail_id in found:
+            await retry(tx, mail_id)
+        return tuple(found)
 
 
 async def _refused(db: Writer, mail_id: UUID, what: str) -> UnknownMail | MailOver:

@@ -47,6 +47,7 @@ BEGIN
                 ERRCODE = '23514', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
                 CONSTRAINT = 'initial';
         END IF;
+        NEW.tried_from := NEW.run_at;
         RETURN NEW;
     END IF;
     IF (NEW.id, NEW.dedupe_key, NEW.category, NEW.is_mandatory, NEW.is_on_by_default,
@@ -64,6 +65,9 @@ BEGIN
                 CONSTRAINT = 'frozen';
     END IF;
 
+    -- What is tried anew by hand has all its time again.
+    NEW.tried_from := CASE WHEN OLD.state = 'FAILED' AND NEW.state = 'PENDING'
+        THEN bedplate.clock() ELSE OLD.tried_from END;
     v_last := NEW.errors -> -1 ->> 'message';
     IF NEW.errors IS DISTINCT FROM OLD.errors THEN
         NEW.failure_reason := v_last;
@@ -72,6 +76,9 @@ BEGIN
         IF NEW.state = 'RUNNING' OR OLD.state = 'FAILED' THEN
             NEW.status := 'PENDING';
             NEW.next_retry_at := NULL;
+            IF OLD.state = 'FAILED' THEN
+                NEW.failure_reason := NULL;
+            END IF;
         ELSIF NEW.state = 'PENDING' AND NEW.errors IS DISTINCT FROM OLD.errors THEN
             NEW.status := 'FAILED';
             NEW.next_retry_at := NEW.run_at;
@@ -169,6 +176,7 @@ def _mails() -> None:
             nullable=False,
             comment="Attempts after the first.",
         ),
+        _since("tried_from", "When it was first to go; from then on an outage is waited for."),
         _moment("next_retry_at", "When it is tried again, while it is FAILED."),
         sa.Column("failure_reason", sa.Text, comment="What the last failure was."),
         _moment("sent_at", "When a server accepted it."),
@@ -180,7 +188,7 @@ def _mails() -> None:
             nullable=False,
             comment="Whether it was opened.",
         ),
-        _made("When it was asked for."),
+        _since("created_at", "When it was asked for."),
         sa.PrimaryKeyConstraint("id", name="pk_outgoing_mails"),
         sa.UniqueConstraint("dedupe_key", name="uq_outgoing_mails_dedupe_key"),
         *(sa.CheckConstraint(law, f"ck_outgoing_mails_{name}") for name, law in RULES.items()),
@@ -243,7 +251,7 @@ def _tokens() -> None:
         sa.Column("token_hash", sa.LargeBinary, nullable=False, comment="SHA-256 of the token."),
         sa.Column("mail_id", sa.Uuid, nullable=False, comment="The mail."),
         _text("purpose", "OPEN or UNSUBSCRIBE."),
-        _made("When it was made."),
+        _since("created_at", "When it was made."),
         sa.PrimaryKeyConstraint("id", name="pk_mail_tokens"),
         sa.UniqueConstraint("token_hash", name="uq_mail_tokens_token_hash"),
         sa.CheckConstraint("length(token_hash) = 32", "ck_mail_tokens_token_hash"),
@@ -267,10 +275,10 @@ def _moment(name: str, comment: str) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), comment=comment)
 
 
-def _made(comment: str) -> sa.Column[datetime]:
+def _since(name: str, comment: str) -> sa.Column[datetime]:
     now = sa.text("bedplate.now()")
     return sa.Column(
-        "created_at",
+        name,
         sa.DateTime(timezone=True),
         nullable=False,
         server_default=now,

@@ -86,6 +86,12 @@ class OutgoingMail(Leased, Model):
         init=False,
         comment="Attempts after the first.",
     )
+    tried_from: Mapped[datetime] = mapped_column(
+        moment(),
+        init=False,
+        server_default=clock.sql_now(),
+        comment="When it was first to go; from then on an outage is waited for.",
+    )
     next_retry_at: Mapped[datetime | None] = mapped_column(
         moment(), init=False, default=None, comment="When it is tried again, while it is FAILED."
     )
