@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bedplate import Database, assign, errors
@@ -15,6 +17,7 @@ from bedplate.modules.credits import (
     open_account,
     usage_history,
 )
+from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
 from tests.kernel.together import together
 from tests.modules.credits.accounts import (
@@ -24,8 +27,9 @@ from tests.modules.credits.accounts import (
     new_account,
     new_user,
     stored,
+    until_somebody_waits,
 )
-from tests.world import World
+from tests.world import World, opened
 
 
 def test_a_new_user_has_an_account_of_100_in_the_same_write(world: World) -> None:
@@ -65,12 +69,31 @@ def test_of_many_who_open_one_account_one_does(wide_world: World) -> None:
 def test_the_key_at_clerk_follows_the_user_s(world: World) -> None:
     async def body(db: Database) -> None:
         async with db.transaction() as tx:
-            ada = await create_user(tx, User(clerk_id="user_1"))
-        await users.update(db, ada.id, assign(User.clerk_id, "user_2"))
-        (balance,) = await credit_balances.list(db)
-        assert balance.clerk_user_id == "user_2"
+            ada = await create_user(tx, User(email="ada@example.com"))
+        for key in ("user_1", "user_2", None, "user_3"):
+            await users.update(db, ada.id, assign(User.clerk_id, key))
+            (balance,) = await credit_balances.list(db)
+            assert balance.clerk_user_id == key
 
     world.run(body(world.db))
+    assert_lawful(world)
+
+
+def test_a_key_at_clerk_that_comes_while_the_account_is_opened_is_taken(
+    bedplate_clone: Clone, bedplate_clock: FrozenClock
+) -> None:
+    async def race(db: Database) -> None:
+        user = await new_user(db)
+        async with db.transaction() as tx:
+            await users.update(tx, user, assign(User.clerk_id, "user_1"))
+            opening = asyncio.create_task(open_account(db, user))
+            await until_somebody_waits(db, bedplate_clone)
+        assert (await opening).created
+        (balance,) = await credit_balances.list(db)
+        assert balance.clerk_user_id == "user_1"
+
+    for world in opened("async", bedplate_clone, bedplate_clock):
+        world.run(race(world.db))
 
 
 def test_a_user_with_credits_is_not_deleted_for_good(world: World) -> None:

@@ -330,6 +330,12 @@ LAWS: dict[str, tuple[str, str]] = {
         "UPDATE credits.admin_settings SET feature_costs = '{\"AI_TEXT_CHAT\": -1}'",
         "SELECT 'problem', 'AI_TEXT_CHAT costs -1'",
     ),
+    "credits.E010": (
+        "ALTER TABLE auth.users DISABLE TRIGGER tr_users_follow_clerk_id;"
+        "UPDATE auth.users SET clerk_id = 'late' WHERE id IN (SELECT user_id FROM"
+        " credits.credit_balances)",
+        "SELECT 'credit_balance_id', id::text FROM credits.credit_balances",
+    ),
 }
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from sqlalchemy import func, select
+
 from bedplate.kernel.checks import Check
+from bedplate.modules.auth import User
+from bedplate.modules.credits.models import CreditBalance
 
 RESTORE = "Find who changed the rows in the audit log, and restore them from a backup."
 
@@ -134,5 +138,22 @@ CHECKS = (
                OR c.key <> ALL (SELECT unnest(enum_range(NULL::credits.operation_type))::text)
         """,
         next_step="Run set_feature_costs.",
+    ),
+    Check(
+        id="credits.E010",
+        title="an account has the key at Clerk that its user has",
+        # Beside a host's users there is no such key to follow.
+        query=select(
+            CreditBalance.id.label("credit_balance_id"),
+            CreditBalance.user_id,
+            CreditBalance.clerk_user_id,
+            User.clerk_id,
+        )
+        .join(User, User.id == CreditBalance.user_id)
+        .where(
+            CreditBalance.clerk_user_id.is_distinct_from(User.clerk_id),
+            func.to_regclass("auth.users").is_not(None),
+        ),
+        next_step="Set credit_balances.clerk_user_id to the user's clerk_id, as the owner.",
     ),
 )

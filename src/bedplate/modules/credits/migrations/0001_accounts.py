@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bedplate.kernel import lines
+from bedplate.kernel.footprint import Footprint
 
 revision = "0001_accounts"
 down_revision = None
+
+touches = Footprint(behaviour=["auth.users"])
 
 TYPES = """
 CREATE TYPE credits.operation_type AS ENUM (
@@ -52,7 +55,7 @@ COMMENT ON TABLE credits.credit_balances IS 'Accounts of credits.';
 COMMENT ON COLUMN credits.credit_balances.id IS 'Key (UUIDv7).';
 COMMENT ON COLUMN credits.credit_balances.user_id IS 'Whose account.';
 COMMENT ON COLUMN credits.credit_balances.clerk_user_id IS
-    'The user''s key at Clerk; follows auth.users.clerk_id.';
+    'The user''s key at Clerk; follows auth.users.clerk_id, NULL beside a host''s users.';
 COMMENT ON COLUMN credits.credit_balances.credits_remaining IS
     'Credits of the account, held ones included.';
 COMMENT ON COLUMN credits.credit_balances.credits_held IS 'Credits set aside by open holds.';
@@ -226,11 +229,27 @@ ALTER TABLE credits.credit_balances SET (fillfactor = 70);
 ALTER TABLE credits.credit_grants SET (fillfactor = 70);
 """
 
-# A host's users table has no Clerk key that could be followed.
+# A host's users table has no Clerk key that could be followed. Of ours, the foreign key cascades a
+# key that changes; one that comes later refers to nothing before, so nothing cascades.
 CLERK = """
 ALTER TABLE credits.credit_balances
     ADD CONSTRAINT fk_credit_balances_user_id_clerk_user_id_users
     FOREIGN KEY (user_id, clerk_user_id) REFERENCES auth.users (id, clerk_id) ON UPDATE CASCADE;
+
+CREATE FUNCTION credits.follow_clerk_id() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE credits.credit_balances
+    SET clerk_user_id = NEW.clerk_id, updated_at = bedplate.now()
+    WHERE user_id = NEW.id AND clerk_user_id IS DISTINCT FROM NEW.clerk_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION credits.follow_clerk_id() IS
+    'Takes a user''s new key at Clerk over into the account.';
+REVOKE ALL ON FUNCTION credits.follow_clerk_id() FROM PUBLIC;
+CREATE TRIGGER tr_users_follow_clerk_id AFTER UPDATE ON auth.users
+    FOR EACH ROW WHEN (NEW.clerk_id IS DISTINCT FROM OLD.clerk_id)
+    EXECUTE FUNCTION credits.follow_clerk_id();
 """
 
 LEDGER = (
@@ -260,6 +279,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop what upgrade() made."""
     run = lines.current().execute
+    if not lines.is_bound("users"):
+        run("DROP TRIGGER tr_users_follow_clerk_id ON auth.users")
+        run("DROP FUNCTION credits.follow_clerk_id()")
     run("DROP VIEW credits.payments")
     for table in reversed(LEDGER):
         run(f"DROP TABLE credits.{table}")

@@ -36,7 +36,7 @@ BEGIN
     PERFORM credits.enter();
     INSERT INTO credits.credit_balances (id, user_id, clerk_user_id, credits_remaining)
     SELECT p_id, u.{users_id}, {clerk_id}, p_credits FROM {users_table} u
-    WHERE u.{users_id} = p_user_id
+    WHERE u.{users_id} = p_user_id {unchanging}
     ON CONFLICT (user_id) DO NOTHING;
     created := FOUND;
     SELECT b.id, b.credits_remaining, b.credits_remaining - b.credits_held
@@ -179,8 +179,11 @@ SIGNATURES = (
 def upgrade() -> None:
     """Create the verbs, for the app's role, and the view."""
     run = lines.current().execute
-    clerk_id = "NULL" if lines.is_bound("users") else "u.clerk_id"
-    for text in (OPENING.replace("{clerk_id}", clerk_id), GRANT, EXPIRE):
+    # The key at Clerk is locked until the account is there for a change of it to find.
+    is_bound = lines.is_bound("users")
+    clerk_id, unchanging = ("NULL", "") if is_bound else ("u.clerk_id", "FOR KEY SHARE")
+    opening = OPENING.replace("{clerk_id}", clerk_id).replace("{unchanging}", unchanging)
+    for text in (opening, GRANT, EXPIRE):
         run(lines.with_places(text))
     run(LEDGER)
     lines.executable(*(lines.with_places(signature) for signature in SIGNATURES))

@@ -39,7 +39,8 @@ class CreditBalance(Identified, Timestamped, Model):
         user_key(), ForeignKey("auth.users.id", ondelete="RESTRICT"), comment="Whose account."
     )
     clerk_user_id: Mapped[str | None] = mapped_column(
-        default=None, comment="The user's key at Clerk; follows auth.users.clerk_id."
+        default=None,
+        comment="The user's key at Clerk; follows auth.users.clerk_id, NULL beside a host's users.",
     )
     credits_remaining: Mapped[int] = mapped_column(
         default=100, server_default="100", comment="Credits of the account, held ones included."
