@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -261,6 +263,45 @@ def test_a_replay_answers_what_was_true_then(world: World) -> None:
         assert (again.credits_used, again.balance, again.available) == (3, 97, 97)
 
     world.run(body(world.db))
+
+
+def test_whatever_happens_in_between_a_replay_answers_the_same(world: World) -> None:
+    async def body(db: Database) -> None:
+        user = await new_account(db, 100)
+        charged = await deduct(db, user, CHAT, key="k", amount=20)
+        assert isinstance(charged, Deducted)
+        taken, freed, over = [await held(db, user, key) for key in ("taken", "freed", "over")]
+        asked: list[Callable[[], Awaitable[Any]]] = [
+            lambda: deduct(db, user, CHAT, key="d", amount=3),
+            lambda: deduct(db, user, CHAT, key="refused", amount=1_000),
+            lambda: refund(db, charged.usage_id, key="r", amount=2),
+            lambda: reserve(db, Charge(user_id=user, operation=CHAT, key="h", amount=5)),
+            lambda: reserve(db, Charge(user_id=user, operation=CHAT, key="no", amount=1_000)),
+            lambda: capture(db, taken, amount=4),
+            lambda: release(db, freed),
+            lambda: grant(db, user, 5, key="g"),
+        ]
+        answers = []
+        for number, ask_ in enumerate(asked):
+            answers.append(await ask_())
+            await grant(db, user, 7, key=f"between {number}")
+        # A hold that is over ended then: releasing it later tells what was left at that time.
+        world.clock.freeze()
+        world.clock.advance(minutes=10)
+        await grant(db, user, 1, key="ends it")
+        ended = stored(world.clone, user)[0] - 1
+        await grant(db, user, 1, key="later")
+        assert (await release(db, over)).balance == ended
+        assert [await ask_() for ask_ in asked] == answers
+
+    async def held(db: Database, user: UUID, key: str) -> UUID:
+        charge = Charge(user_id=user, operation=CHAT, key=key, amount=6)
+        answer = await reserve(db, charge, expires_in=timedelta(minutes=5))
+        assert isinstance(answer, Held)
+        return answer.hold_id
+
+    world.run(body(world.db))
+    assert_lawful(world)
 
 
 def test_refusals_are_kept_as_long_as_every_other_key(world: World) -> None:

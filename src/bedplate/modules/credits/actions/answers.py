@@ -87,7 +87,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """The credits of a hold are free again."""
+    """The credits of a hold are free again; `balance` is that right after they became so."""
 
     hold_id: UUID
     credits: int
@@ -96,7 +96,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """Credits came into the account."""
+    """Credits came into the account; `balance` is that right after. A replay answers the same."""
 
     grant_id: UUID
     amount: int

@@ -75,6 +75,7 @@ CREATE TABLE credits.credit_grants (
     held INTEGER DEFAULT 0 NOT NULL,
     priority INTEGER DEFAULT 0 NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
+    balance_after INTEGER NOT NULL,
     details JSONB,
     is_open BOOLEAN GENERATED ALWAYS AS (remaining > 0) STORED NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
@@ -104,6 +105,7 @@ COMMENT ON COLUMN credits.credit_grants.held IS 'Credits of the remaining ones i
 COMMENT ON COLUMN credits.credit_grants.priority IS 'Lower is burned first.';
 COMMENT ON COLUMN credits.credit_grants.expires_at IS
     'From when they cannot be used; NULL: never.';
+COMMENT ON COLUMN credits.credit_grants.balance_after IS 'credits_remaining right after.';
 COMMENT ON COLUMN credits.credit_grants.details IS 'What the caller noted.';
 COMMENT ON COLUMN credits.credit_grants.is_open IS 'Whether any is left.';
 COMMENT ON COLUMN credits.credit_grants.created_at IS 'When they were granted.';

@@ -24,6 +24,7 @@ CREATE TABLE credits.credit_holds (
     state VARCHAR DEFAULT 'OPEN' NOT NULL,
     usage_id UUID,
     ended_at TIMESTAMP WITH TIME ZONE,
+    balance_after INTEGER,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_credit_holds PRIMARY KEY (id),
     CONSTRAINT uq_credit_holds_credit_balance_id_key UNIQUE (credit_balance_id, key),
@@ -58,6 +59,8 @@ COMMENT ON COLUMN credits.credit_holds.details IS 'What the caller noted.';
 COMMENT ON COLUMN credits.credit_holds.state IS 'OPEN, CAPTURED, RELEASED or EXPIRED.';
 COMMENT ON COLUMN credits.credit_holds.usage_id IS 'The charge that captured it.';
 COMMENT ON COLUMN credits.credit_holds.ended_at IS 'When it stopped being open.';
+COMMENT ON COLUMN credits.credit_holds.balance_after IS
+    'credits_remaining right after it was released or expired.';
 COMMENT ON COLUMN credits.credit_holds.created_at IS 'When it was made.';
 
 CREATE TABLE credits.hold_allocations (

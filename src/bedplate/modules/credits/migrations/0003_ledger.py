@@ -158,8 +158,8 @@ DECLARE
     v_left int;
     v_amount int;
 BEGIN
-    UPDATE credits.credit_holds SET state = p_state, ended_at = p_at
-    WHERE id = p_hold_id RETURNING credit_balance_id, amount INTO v_account, v_amount;
+    SELECT h.credit_balance_id, h.amount INTO v_account, v_amount
+    FROM credits.credit_holds h WHERE h.id = p_hold_id;
     PERFORM credits.free_hold(p_hold_id);
     SELECT credits_remaining INTO v_left FROM credits.credit_balances WHERE id = v_account;
     PERFORM credits.record('CREDITS_RELEASED', 'CreditHold', p_hold_id, v_left, v_left,
@@ -167,6 +167,9 @@ BEGIN
     -- What belongs to a grant that is over meanwhile is of no use to anyone any more.
     PERFORM credits.expire_grant(p.grant_id, p.amount, p_at)
     FROM credits.held_parts(p_hold_id) AS p WHERE p.expires_at <= p_at;
+    UPDATE credits.credit_holds SET state = p_state, ended_at = p_at, balance_after = (
+        SELECT b.credits_remaining FROM credits.credit_balances b WHERE b.id = v_account)
+    WHERE id = p_hold_id;
 END $$;
 
 CREATE FUNCTION credits.plan_expiry(p_balance_id uuid) RETURNS void

@@ -361,10 +361,9 @@ BEGIN
         outcome := 'HOLD_OVER';
         RETURN;
     END IF;
-    -- Released twice, or expired before: it is free either way.
+    -- Released twice, or expired before: it is free either way, since then.
     outcome := 'RELEASED';
-    SELECT b.credits_remaining INTO balance
-    FROM credits.credit_balances b WHERE b.id = v_account.balance_id;
+    SELECT h.balance_after INTO balance FROM credits.credit_holds h WHERE h.id = p_hold_id;
 END $$;
 COMMENT ON FUNCTION credits.release(uuid, jsonb) IS 'Frees what a hold set aside.';
 """

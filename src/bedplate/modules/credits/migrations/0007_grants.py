@@ -16,9 +16,9 @@ CREATE FUNCTION credits.grant_opening() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO credits.credit_grants
-        (id, credit_balance_id, key, source, amount, remaining, created_at)
+        (id, credit_balance_id, key, source, amount, remaining, balance_after, created_at)
     VALUES (bedplate.uuid7(), NEW.id, 'bedplate:opening', 'opening', NEW.credits_remaining,
-            NEW.credits_remaining, bedplate.clock());
+            NEW.credits_remaining, NEW.credits_remaining, bedplate.clock());
     RETURN NULL;
 END $$;
 CREATE TRIGGER tr_credit_balances_opening AFTER INSERT ON credits.credit_balances
@@ -86,7 +86,7 @@ BEGIN
                  AND v_done.details IS NOT DISTINCT FROM v_details
             THEN 'GRANTED' ELSE 'CONFLICT' END;
         grant_id := v_done.id;
-        balance := v_account.remaining;
+        balance := v_done.balance_after;
         replayed := true;
         RETURN;
     END IF;
@@ -104,10 +104,10 @@ BEGIN
     balance := v_account.remaining + p_amount;
     PERFORM credits.enter();
     INSERT INTO credits.credit_grants
-        (id, credit_balance_id, key, source, amount, remaining, priority, expires_at, details,
-         created_at)
+        (id, credit_balance_id, key, source, amount, remaining, priority, expires_at,
+         balance_after, details, created_at)
     VALUES (p_id, v_account.balance_id, p_key, v_source, p_amount, p_amount, v_priority,
-            p_expires_at, v_details, v_account.at);
+            p_expires_at, balance, v_details, v_account.at);
     UPDATE credits.credit_balances
     SET credits_remaining = balance, last_synced_at = v_account.at, updated_at = v_account.at
     WHERE id = v_account.balance_id;

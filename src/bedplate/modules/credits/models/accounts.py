@@ -100,6 +100,7 @@ class CreditGrant(Identified, Model):
     source: Mapped[str] = mapped_column(comment="Where they came from: opening, purchase, plan …")
     amount: Mapped[int] = mapped_column(comment="Credits granted.")
     remaining: Mapped[int] = mapped_column(comment="Credits neither used nor expired.")
+    balance_after: Mapped[int] = mapped_column(comment="credits_remaining right after.")
     held: Mapped[int] = mapped_column(
         default=0, server_default="0", comment="Credits of the remaining ones in open holds."
     )

@@ -62,6 +62,9 @@ class CreditHold(Identified, Model):
     ended_at: Mapped[datetime | None] = mapped_column(
         moment(), default=None, comment="When it stopped being open."
     )
+    balance_after: Mapped[int | None] = mapped_column(
+        default=None, comment="credits_remaining right after it was released or expired."
+    )
     created_at: Mapped[datetime] = mapped_column(
         moment(), init=False, server_default=clock.sql_now(), comment="When it was made."
     )
