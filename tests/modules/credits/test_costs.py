@@ -14,12 +14,14 @@ from bedplate.modules.credits import (
     Deducted,
     Held,
     OperationType,
+    RefundRefused,
     Refused,
     capture,
     deduct,
     deduct_many,
     feature_costs,
     refund,
+    release,
     reserve,
     set_feature_costs,
 )
@@ -137,6 +139,33 @@ def test_an_operation_without_a_cost_needs_an_amount(world: World) -> None:
         assert isinstance(done, Deducted)
 
     world.run(body(world.db))
+
+
+def test_a_free_operation_is_reserved_captured_and_released(world: World) -> None:
+    async def body(db: Database) -> None:
+        user = await new_account(db, 0)
+        await set_feature_costs(db, {CHAT: 0})
+        charged = await deduct(db, user, CHAT, key="k")
+        assert isinstance(charged, Deducted)
+        holds = []
+        for key in ("taken", "freed"):
+            held = await reserve(db, Charge(user_id=user, operation=CHAT, key=key))
+            assert isinstance(held, Held)
+            assert (held.amount, held.available) == (0, 0)
+            holds.append(held.hold_id)
+        with pytest.raises(AmountInvalid):
+            await capture(db, holds[0], amount=1)
+        taken = await capture(db, holds[0])
+        assert (taken.credits_used, taken.balance) == (0, 0)
+        assert await capture(db, holds[0]) == taken
+        freed = await release(db, holds[1])
+        assert (freed.credits, freed.balance) == (0, 0)
+        with pytest.raises(RefundRefused):
+            await refund(db, taken.usage_id, key="r")
+        assert stored(world.clone, user) == (0, 0)
+
+    world.run(body(world.db))
+    assert_lawful(world)
 
 
 @pytest.mark.parametrize("cost", [-1, True, 1.5, "7", None, 10**10])

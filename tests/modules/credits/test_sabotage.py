@@ -96,7 +96,7 @@ GUARDS: dict[str, Guard[Scenario]] = {
         scenarios.a_capture_of_more_than_is_held,
         "credits.E005",
         function="capture",
-        part="credits < 1 OR credits > v_hold.amount",
+        part="p_amount < 1 OR credits > v_hold.amount",
         instead="false",
     ),
     "the instant of expiry": Guard(

@@ -222,7 +222,7 @@ def test_not_even_the_owner_rewrites_history(world: World, lived: UUID, table: s
         ("UPDATE credits.credit_grants SET remaining = amount + 1", "ck_credit_grants_remaining"),
         ("UPDATE credits.credit_grants SET held = remaining + 1", "ck_credit_grants_held"),
         ("UPDATE credits.credit_grants SET key = 'same'", "uq_credit_grants_credit_balance_id_key"),
-        ("UPDATE credits.credit_holds SET amount = 0", "ck_credit_holds_amount"),
+        ("UPDATE credits.credit_holds SET amount = -1", "ck_credit_holds_amount"),
         ("INSERT INTO credits.admin_settings DEFAULT VALUES", "pk_admin_settings"),
         ("INSERT INTO credits.admin_settings (id) VALUES ('b')", "ck_admin_settings_singleton"),
         ("UPDATE credits.credit_holds SET state = 'CAPTURED'", "credit_holds"),

@@ -28,7 +28,7 @@ CREATE TABLE credits.credit_holds (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_credit_holds PRIMARY KEY (id),
     CONSTRAINT uq_credit_holds_credit_balance_id_key UNIQUE (credit_balance_id, key),
-    CONSTRAINT ck_credit_holds_amount CHECK (amount > 0),
+    CONSTRAINT ck_credit_holds_amount CHECK (amount >= 0),
     CONSTRAINT ck_credit_holds_key CHECK (key <> ''),
     CONSTRAINT ck_credit_holds_state CHECK (state IN ('OPEN', 'CAPTURED', 'RELEASED', 'EXPIRED')),
     CONSTRAINT ck_credit_holds_ended CHECK ((state = 'OPEN') = (ended_at IS NULL)),

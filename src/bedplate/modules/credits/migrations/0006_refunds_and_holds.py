@@ -159,6 +159,9 @@ DECLARE
     v_hash bytea;
     v_part record;
 BEGIN
+    IF p_amount < 1 THEN
+        RAISE EXCEPTION 'A hold is of one credit or more.' USING ERRCODE = '23514';
+    END IF;
     SELECT * INTO v_account FROM credits.lock_account(p_user_id, p_operation, p_context);
     outcome := v_account.problem;
     IF outcome IS NOT NULL THEN
@@ -189,7 +192,7 @@ BEGIN
     END IF;
     replayed := false;
     credits := coalesce(p_amount, credits.cost_of(p_operation, p_default_cost));
-    IF credits IS NULL OR credits < 1 THEN
+    IF credits IS NULL OR credits < 0 THEN
         outcome := 'NO_COST';
         RETURN;
     END IF;
@@ -276,7 +279,8 @@ BEGIN
         outcome := 'HOLD_OVER';
         RETURN;
     END IF;
-    IF credits < 1 OR credits > v_hold.amount THEN
+    -- All of a hold of a free operation is nothing.
+    IF p_amount < 1 OR credits > v_hold.amount THEN
         outcome := 'TOO_MUCH';
         credits := v_hold.amount;
         RETURN;

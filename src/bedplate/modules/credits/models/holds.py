@@ -71,7 +71,7 @@ class CreditHold(Identified, Model):
 
     __table_args__: Any = (
         UniqueConstraint("credit_balance_id", "key", name="uq_credit_holds_credit_balance_id_key"),
-        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("amount >= 0", name="amount"),
         CheckConstraint("key <> ''", name="key"),
         CheckConstraint("state IN ('OPEN', 'CAPTURED', 'RELEASED', 'EXPIRED')", name="state"),
         CheckConstraint("(state = 'OPEN') = (ended_at IS NULL)", name="ended"),
