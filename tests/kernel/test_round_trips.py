@@ -126,6 +126,25 @@ def test_begin_and_who_acts_travel_with_the_first_statement(world: World) -> Non
         assert heard.round_trips == 3
 
 
+@pytest.mark.parametrize("name", VERBS)
+def test_on_db_only_a_write_says_who_acts_and_in_its_own_round_trip(
+    world: World, name: str
+) -> None:
+    with tapped(world) as wire:
+        product = world.run(new_product(wire.db))
+
+        async def body() -> None:
+            with acting("ada", request_id="r-1"):
+                await VERBS[name](wire.db, product)
+
+        heard = wire.heard(body)
+        assert heard.round_trips == 1
+        if name in ("create", "update", "upsert"):
+            assert (heard.tags[:2], heard.tags[3:]) == (["BEGIN", "SELECT 1"], ["COMMIT"])
+        else:
+            assert len(heard.tags) == 1
+
+
 def test_without_anybody_acting_no_settings_are_sent(world: World) -> None:
     with tapped(world) as wire:
 

@@ -157,9 +157,19 @@ class BlockingLeaf:
         return str(connection.execute(sql.encode(), prepare=False).statusmessage)
 
     async def opened(
-        self, connection: Any, opening: Sequence[Statement], statement: Statement, make: Make
+        self,
+        connection: Any,
+        opening: Sequence[Statement],
+        statement: Statement,
+        make: Make,
+        *,
+        commit: bool = False,
     ) -> tuple[list[Any], int]:
-        """Run `opening` and the first statement of a transaction in one round trip."""
+        """Run `opening` and the first statement of a transaction in one round trip.
+
+        COMMIT is a statement of its own: of what fails with the Sync that would end an implicit
+        transaction, such as a deferred key, libpq tells nothing but that it lost its place.
+        """
         self.round_trips += 1
         connection._pipeline = _Pipeline(connection)
         try:
@@ -168,11 +178,13 @@ class BlockingLeaf:
                     RawCursor(connection).execute(sql, values, prepare=self.prepares)
                 cursor = RawCursor(connection, row_factory=make_factory(make))
                 cursor.execute(statement[0], statement[1], prepare=self.prepares)
+                if commit:
+                    RawCursor(connection).execute(b"COMMIT", prepare=self.prepares)
         except psycopg.errors.FeatureNotSupported:
             connection.rollback()
             if not may_run_again(connection):
                 raise
-            return await self.opened(connection, opening, statement, make)
+            return await self.opened(connection, opening, statement, make, commit=commit)
         rows = cursor.fetchall() if cursor.description else []
         return rows, affected(cursor)
 

@@ -23,12 +23,12 @@ from bedplate.kernel.context import Context, UserId, current, is_empty
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.events import Subscriptions
 from bedplate.kernel.handle import Handle
-from bedplate.kernel.pool import Leaf, Statement
+from bedplate.kernel.pool import Leaf, Statement, Write
 from bedplate.kernel.retry import ATTEMPTS, retry
 from bedplate.kernel.rows import Make
 from bedplate.kernel.sqlstates import DRIVER_ERRORS, translate
 from bedplate.kernel.telemetry import Watch
-from bedplate.kernel.transaction import Reader, Transaction
+from bedplate.kernel.transaction import Reader, Transaction, saying, told
 
 T = TypeVar("T")
 
@@ -52,9 +52,9 @@ class FromModules:
 class Database(Handle):
     """One PostgreSQL database as one project sees it.
 
-    Its own verbs run single statements, each committed by itself in one round trip. Several as one
-    go through `read()` and `transaction()`. It opens lazily connected: forking before `open()` is
-    safe.
+    Its own verbs run single statements, each committed by itself in one round trip, in which a
+    write also says who is acting. Several as one go through `read()` and `transaction()`. It opens
+    lazily connected: forking before `open()` is safe.
     """
 
     def __init__(
@@ -113,33 +113,37 @@ class Database(Handle):
 
     async def fetch(self, statement: Statement, make: Make) -> list[Any]:
         """Run one compiled statement and make its rows."""
-        leaf = self.leaf
-        started = nanoseconds()
-        connection = await leaf.acquire()
-        try:
-            rows = await leaf.fetch(connection, statement, make)
-        except DRIVER_ERRORS as error:
-            self.watch.fail()
-            raise translate(error) from None
-        finally:
-            await leaf.release(connection)
-        self.watch.note(statement[0], nanoseconds() - started)
+        rows: list[Any] = await self._run(statement, make)
         return rows
 
     async def execute(self, statement: Statement) -> int:
         """Run one compiled statement; return how many rows it touched."""
+        count: int = await self._run(statement, None)
+        return count
+
+    async def _run(self, statement: Statement, make: Make | None) -> Any:
         leaf = self.leaf
+        context = current()
         started = nanoseconds()
         connection = await leaf.acquire()
         try:
-            count = await leaf.execute(connection, statement)
+            if isinstance(statement[0], Write) and not is_empty(context):
+                opening: list[Statement] = [(b"BEGIN", ()), saying(told(context))]
+                rows, count = await leaf.opened(
+                    connection, opening, statement, make or tuple, commit=True
+                )
+                result: Any = count if make is None else rows
+            elif make is None:
+                result = await leaf.execute(connection, statement)
+            else:
+                result = await leaf.fetch(connection, statement, make)
         except DRIVER_ERRORS as error:
             self.watch.fail()
             raise translate(error) from None
         finally:
             await leaf.release(connection)
         self.watch.note(statement[0], nanoseconds() - started)
-        return count
+        return result
 
     async def blocks(self, statement: Statement, make: Make) -> AsyncIterator[list[Any]]:
         """Yield rows in blocks from a Reader that lives as long as the stream."""
@@ -148,7 +152,13 @@ class Database(Handle):
                 yield block
 
     async def copy(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Send rows by COPY; all of them or none."""
+        """Send rows by COPY; all of them or none.
+
+        One round trip, and two more where it is known who acts: COPY can carry nothing.
+        """
+        if not is_empty(current()):
+            async with self.transaction() as tx:
+                return await tx.copy(sql, rows)
         connection = await self.leaf.acquire()
         try:
             return await self.leaf.copy(connection, sql, rows)

@@ -6,6 +6,7 @@ that `rows` and `relations` build from what was selected.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.sql.compiler import Linting
 from bedplate.kernel import soft_delete
 from bedplate.kernel.dialect import BoundDialect
 from bedplate.kernel.errors import FieldUnknown, UsageError
+from bedplate.kernel.pool import Write
 from bedplate.kernel.relations import Included, bound_attributes, lateral, result_process
 from bedplate.kernel.rows import (
     Make,
@@ -30,16 +32,24 @@ from bedplate.kernel.rows import (
 )
 from bedplate.kernel.values import Convert, converter, require_several
 
+_WRITE = re.compile(
+    r"\s*(WITH\b.*\b)?(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|TRUNCATE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
 
 class Plan:
     """One compiled statement: its SQL, how its parameters go in and how its rows come out."""
 
-    __slots__ = ("_slots", "compiled", "expanding", "make", "names", "sql")
+    __slots__ = ("_kind", "_slots", "compiled", "expanding", "make", "names", "sql")
 
-    def __init__(self, compiled: Any, dialect: BoundDialect, make: Make) -> None:
+    def __init__(
+        self, compiled: Any, dialect: BoundDialect, make: Make, *, writes: bool = False
+    ) -> None:
         self.compiled = compiled
         self.make = make
-        self.sql: bytes = compiled.string.encode()
+        self._kind = Write if writes or _WRITE.match(compiled.string) else bytes
+        self.sql = self._kind(compiled.string.encode())
         self.expanding = bool(compiled.post_compile_params)
         self._slots = tuple(
             (name, compiled.binds[name], _convert(compiled, name, dialect))
@@ -90,7 +100,8 @@ class Plan:
                 values[name] = value if value is None else convert(value)
         state = self.compiled._process_parameters_for_postcompile(values)
         parameters = {**values, **state.additional_parameters}
-        return state.statement.encode(), [parameters[name] for name in state.positiontup]
+        sql = self._kind(state.statement.encode())
+        return sql, [parameters[name] for name in state.positiontup]
 
     def carried(self, bindparams: Any) -> Mapping[str, Any]:
         """Return the values of a statement of the same shape as the one compiled."""
@@ -121,11 +132,15 @@ def _convert(compiled: Any, name: str, dialect: BoundDialect) -> Convert:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a statement's rows are to bring along, beside what it selects."""
+    """What a statement's rows are to bring along, beside what it selects.
+
+    `writes` says that a SELECT changes rows all the same, by a function.
+    """
 
     include: tuple[Included, ...] = ()
     deleted: bool = False
     returns: type[Any] | None = None
+    writes: bool = False
 
 
 _LINTING = Linting.COLLECT_CARTESIAN_PRODUCTS
@@ -157,7 +172,8 @@ def compile_plan(
         parts = [selected[0].part(dialect), *((1, relation.make) for relation in relations)]
         setters = [relation_setter(mapper, relation.key) for relation in relations]
         return Plan(compiled, dialect, composed(parts, setters))
-    return Plan(compiled, dialect, _maker(selected, compiled, dialect))
+    make = _maker(selected, compiled, dialect)
+    return Plan(compiled, dialect, make, writes=wanted.writes)
 
 
 def _refuse_cross_product(compiled: Any) -> None:

@@ -28,6 +28,11 @@ Values = Sequence[Any]
 Statement = tuple[bytes, Values]
 """SQL with $1-style placeholders, and the values to send."""
 
+
+class Write(bytes):
+    """The SQL of a statement that changes rows: on `db` it travels with who is acting."""
+
+
 STREAM_ROWS = 1_000
 """How many rows a stream holds in memory at once."""
 
@@ -99,9 +104,18 @@ class Leaf(Protocol):
         ...
 
     async def opened(
-        self, connection: Any, opening: Sequence[Statement], statement: Statement, make: Make
+        self,
+        connection: Any,
+        opening: Sequence[Statement],
+        statement: Statement,
+        make: Make,
+        *,
+        commit: bool = False,
     ) -> tuple[list[Any], int]:
-        """Run what opens a transaction, and its first statement, in one round trip."""
+        """Run what opens a transaction, and its first statement, in one round trip.
+
+        With `commit` that statement is all of it, and the transaction's end travels along.
+        """
         ...
 
     def stream(self, connection: Any, statement: Statement, make: Make) -> AsyncIterator[list[Any]]:
@@ -289,9 +303,19 @@ class AsyncLeaf:
         return str(cursor.statusmessage)
 
     async def opened(
-        self, connection: Any, opening: Sequence[Statement], statement: Statement, make: Make
+        self,
+        connection: Any,
+        opening: Sequence[Statement],
+        statement: Statement,
+        make: Make,
+        *,
+        commit: bool = False,
     ) -> tuple[list[Any], int]:
-        """Run `opening` and the first statement of a transaction in one round trip."""
+        """Run `opening` and the first statement of a transaction in one round trip.
+
+        COMMIT is a statement of its own: of what fails with the Sync that would end an implicit
+        transaction, such as a deferred key, libpq tells nothing but that it lost its place.
+        """
         self.round_trips += 1
         connection._pipeline = _Pipeline(connection)
         try:
@@ -300,11 +324,13 @@ class AsyncLeaf:
                     await AsyncRawCursor(connection).execute(sql, values, prepare=self.prepares)
                 cursor = AsyncRawCursor(connection, row_factory=make_factory(make))
                 await cursor.execute(statement[0], statement[1], prepare=self.prepares)
+                if commit:
+                    await AsyncRawCursor(connection).execute(b"COMMIT", prepare=self.prepares)
         except psycopg.errors.FeatureNotSupported:
             await connection.rollback()
             if not may_run_again(connection):
                 raise
-            return await self.opened(connection, opening, statement, make)
+            return await self.opened(connection, opening, statement, make, commit=commit)
         rows = await cursor.fetchall() if cursor.description else []
         return rows, affected(cursor)
 

@@ -32,10 +32,11 @@ class Query(Generic[R]):
     """A declared statement whose rows are `R`: one thing selected is that thing, several a tuple.
 
     Rows of soft-deleted tables are left out unless `deleted=True`. `include` names relations to
-    read in the same statement; it needs a select of exactly one model.
+    read in the same statement; it needs a select of exactly one model. `writes=True` says that a
+    SELECT of a function changes rows, so that on `db`, too, the function knows who is acting.
     """
 
-    __slots__ = ("__weakref__", "_last", "deleted", "include", "returns", "statement")
+    __slots__ = ("__weakref__", "_last", "deleted", "include", "returns", "statement", "writes")
 
     @overload
     def __init__(
@@ -58,7 +59,9 @@ class Query(Generic[R]):
         self: Query[A], statement: UpdateBase, *, deleted: bool = False, returns: type[A]
     ) -> None: ...
     @overload
-    def __init__(self: Query[Any], statement: Executable, *, deleted: bool = False) -> None: ...
+    def __init__(
+        self: Query[Any], statement: Executable, *, deleted: bool = False, writes: bool = False
+    ) -> None: ...
     def __init__(
         self,
         statement: Any,
@@ -66,11 +69,13 @@ class Query(Generic[R]):
         include: tuple[Included, ...] = (),
         deleted: bool = False,
         returns: type[Any] | None = None,
+        writes: bool = False,
     ) -> None:
         self.statement: Executable = statement
         self.include = include
         self.deleted = deleted
         self.returns = returns
+        self.writes = writes
         self._last: tuple[BoundDialect, Plan] | None = None
 
     def plan(self, dialect: BoundDialect) -> Plan:
@@ -83,7 +88,7 @@ class Query(Generic[R]):
             statement: Any = self.statement
             if self.returns is not None:
                 statement = returning(statement, self.returns, dialect)
-            wanted = Wanted(self.include, self.deleted, self.returns)
+            wanted = Wanted(self.include, self.deleted, self.returns, self.writes)
             plan = compile_plan(statement, dialect, wanted)
             dialect.plans[self] = plan
         self._last = (dialect, plan)

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,6 +40,17 @@ if TYPE_CHECKING:
 
 Hook = Callable[[], Awaitable[None] | None]
 """What runs once the transaction is committed; its failure is logged, not raised."""
+
+
+def told(context: Context) -> dict[str, str]:
+    """Return the settings that say in SQL who is acting: bedplate.actor, bedplate.ip …"""
+    return {f"bedplate.{name}": value for name, value in context.named().items()}
+
+
+def saying(settings: Mapping[str, str]) -> Statement:
+    """Return the statement that makes these settings last as long as the transaction it is in."""
+    calls = [f"set_config('{name}', ${i}, true)" for i, name in enumerate(settings, start=1)]
+    return f"SELECT {', '.join(calls)}".encode(), [*settings.values()]
 
 
 class Unit(Handle):
@@ -64,21 +83,11 @@ class Unit(Handle):
 
     def _opening(self) -> list[Statement]:
         """Return what opens the unit: BEGIN, and who is acting as transaction-local settings."""
-        opening: list[Statement] = [(self._begin, ())]
-        settings = self._settings()
-        if settings:
-            calls = ", ".join(f"set_config('{name}', ${i}, true)" for i, (name, _) in settings)
-            opening.append((f"SELECT {calls}".encode(), [value for _, (_, value) in settings]))
-        return opening
-
-    def _settings(self) -> list[tuple[int, tuple[str, str]]]:
-        context = self.context
-        if is_empty(context) and not self._guarded:
-            return []
-        known = [(f"bedplate.{name}", value) for name, value in context.named().items()]
+        settings = {} if is_empty(self.context) else told(self.context)
         if self._guarded and self.database.guarded_role is not None:
-            known.append(("role", self.database.guarded_role))
-        return list(enumerate(known, start=1))
+            settings["role"] = self.database.guarded_role
+        begin: Statement = (self._begin, ())
+        return [begin, saying(settings)] if settings else [begin]
 
     async def _run(self, statement: Statement, make: Make | None) -> Any:
         self._require_open()

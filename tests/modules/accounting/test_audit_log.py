@@ -68,20 +68,34 @@ def test_the_audit_log_says_who_did_what(world: World) -> None:
     assert re.fullmatch(r"Invoice \d{10} went from DRAFT to ISSUED", rows[1][6])
 
 
-def test_a_verb_on_db_itself_is_the_systems(world: World) -> None:
-    """Single statements carry no context: who acts is known to transactions."""
+def test_a_verb_on_db_itself_names_who_acts_as_in_a_transaction(world: World) -> None:
+    """An INSERT by a repository, and functions called by a SELECT."""
 
     async def body(db: Database) -> object:
         who = await customer(db)
-        with acting(who.by):
-            await drafted(db, who)
-            async with db.transaction() as tx:
-                await drafted(tx, who)
-        return who.by
+        asked = len(ask(world.clone, ENTRIES))
+        with acting(who.by, request_id="r-1"):
+            await set_price(db, who.id, Decimal(1), date(2026, 5, 1), by=who.by)
+            draft = await drafted(db, who)
+            await issue_invoices(db, [draft.id])
+            paid = await add_payment(db, draft.id, await money(db, who, "10.00"))
+            await remove_payment(db, paid.payment_id)
+            other = await drafted(db, who)
+            await issue_invoice(db, other.id, by=who.by)
+            await add_payment(db, other.id, await money(db, who, "20.00"))
+            await refund_invoice(db, other.id, key="one")
+        return who.by, asked
 
-    by = world.run(body(world.db))
-    rows = ask(world.clone, "SELECT actor_type, user_id FROM accounting.audit_logs" + AS_WRITTEN)
-    assert rows == [("SYSTEM", None), ("USER", by)]
+    by, asked = world.run(body(world.db))
+    rows = ask(
+        world.clone,
+        "SELECT action::text, actor_type, user_id, request_id FROM accounting.audit_logs"
+        + AS_WRITTEN,
+    )[asked:]
+    assert {row[0] for row in rows} >= {
+        *("PRICING_CONFIG_CREATED", "INVOICE_CREATED", "INVOICE_ISSUED", "PAYMENT_REMOVED"),
+    }
+    assert {row[1:] for row in rows} == {("USER", by, "r-1")}
 
 
 def test_every_action_leaves_its_entry(world: World, frozen_clock: FrozenClock) -> None:

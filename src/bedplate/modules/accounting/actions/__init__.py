@@ -1,8 +1,7 @@
 """The verbs of `accounting`.
 
-Who acts is known to transactions (`acting(user_id)`). A verb that is called on `db` itself is one
-statement without a context, so its entry in the audit log says SYSTEM; `by` says who all the same,
-as `created_by` and `updated_by` of the row.
+Who acts (`acting(user_id)`) is named by the audit log, in a transaction and on `db` alike; `by` is
+who stands in the row, as `created_by` and `updated_by`.
 """
 
 from bedplate.modules.accounting.actions.answers import (

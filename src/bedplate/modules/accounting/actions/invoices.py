@@ -30,7 +30,8 @@ ISSUED_MAX = 10_000
 ISSUE: Query[tuple[UUID, str]] = Query(
     text("SELECT invoice_id, invoice_number FROM accounting.issue_many(:ids)")
     .bindparams(bindparam("ids", type_=ARRAY(Uuid())))
-    .columns(invoice_id=Uuid(), invoice_number=Text())
+    .columns(invoice_id=Uuid(), invoice_number=Text()),
+    writes=True,
 )
 
 

@@ -60,12 +60,14 @@ def _writing(call: str) -> Any:
 REMINDERS: Query[Any] = Query(
     _writing("write_reminders(:most)")
     .bindparams(bindparam("most", type_=Integer()))
-    .columns(**_COLUMNS)
+    .columns(**_COLUMNS),
+    writes=True,
 )
 NOTICES: Query[Any] = Query(
     _writing("write_notices(:most)")
     .bindparams(bindparam("most", type_=Integer()))
-    .columns(**_COLUMNS)
+    .columns(**_COLUMNS),
+    writes=True,
 )
 ONE: Query[Any] = Query(
     _writing("write_message(:invoice_id, CAST(:type AS accounting.notification_type), :again)")
@@ -74,7 +76,8 @@ ONE: Query[Any] = Query(
         bindparam("type", type_=Text()),
         bindparam("again", type_=Boolean()),
     )
-    .columns(**_COLUMNS)
+    .columns(**_COLUMNS),
+    writes=True,
 )
 UNWANTED: Query[UUID] = Query(
     text(

@@ -36,7 +36,8 @@ PAY: Query[tuple[UUID, Decimal, InvoiceStatus, Decimal]] = Query(
         amount=Numeric(12, 2),
         status=enum_type(InvoiceStatus, SCHEMA),
         balance=Numeric(12, 2),
-    )
+    ),
+    writes=True,
 )
 REFUND: Query[tuple[str, UUID | None, Decimal | None]] = Query(
     text(
@@ -50,7 +51,8 @@ REFUND: Query[tuple[str, UUID | None, Decimal | None]] = Query(
         bindparam("amount", type_=money()),
         bindparam("reason", type_=Text()),
     )
-    .columns(outcome=Text(), refund_id=Uuid(), amount=Numeric(12, 2))
+    .columns(outcome=Text(), refund_id=Uuid(), amount=Numeric(12, 2)),
+    writes=True,
 )
 
 

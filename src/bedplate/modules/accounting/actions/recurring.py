@@ -43,7 +43,8 @@ RUN: Query[tuple[UUID, str, UUID | None]] = Query(
         bindparam("issue", type_=Boolean()),
         bindparam("after", type_=Uuid()),
     )
-    .columns(recurring_invoice_id=Uuid(), outcome=Text(), invoice_id=Uuid())
+    .columns(recurring_invoice_id=Uuid(), outcome=Text(), invoice_id=Uuid()),
+    writes=True,
 )
 WAITING: Query[tuple[UUID, UserId, date, int, str]] = Query(
     text(
@@ -64,14 +65,16 @@ PASS_OVER: Query[date] = Query(
 OVERDUE: Query[UUID] = Query(
     text("SELECT id FROM accounting.run_overdue(:most) AS r (id)")
     .bindparams(bindparam("most", type_=Integer()))
-    .columns(id=Uuid())
+    .columns(id=Uuid()),
+    writes=True,
 )
 RESUME: Query[None] = Query(
     text("SELECT accounting.resume(:id, :by, :back_bill)").bindparams(
         bindparam("id", type_=Uuid()),
         bindparam("by", type_=user_key()),
         bindparam("back_bill", type_=Boolean()),
-    )
+    ),
+    writes=True,
 )
 SET_PRICE: Query[UUID] = Query(
     text("SELECT id FROM accounting.set_price(:id, :user_id, :price, :first_day, :by)")
@@ -82,7 +85,8 @@ SET_PRICE: Query[UUID] = Query(
         bindparam("first_day", type_=Date()),
         bindparam("by", type_=user_key()),
     )
-    .columns(id=Uuid())
+    .columns(id=Uuid()),
+    writes=True,
 )
 
 

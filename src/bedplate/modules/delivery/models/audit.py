@@ -1,6 +1,6 @@
 """The audit log of `delivery`: what addressees want. A mail's own row says what became of it.
 
-Who chose is known in a transaction with an actor; `set_preference` on `db` itself is SYSTEM's.
+Who chose is who is acting; where nobody is known to act, as behind an unsubscribe link, SYSTEM.
 """
 
 from __future__ import annotations
