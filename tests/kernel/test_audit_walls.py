@@ -10,6 +10,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from bedplate.catalog import connect, read
+from bedplate.kernel import audit
 from bedplate.kernel.model import table_name
 from bedplate.modules.auth import AuditLog
 from bedplate.testing import Clone
@@ -110,14 +111,54 @@ def test_a_user_who_acted_cannot_be_removed_from_under_the_log(
         assert refused.value.sqlstate in ("23503", "23001")
 
 
-def test_an_entry_says_user_or_system_and_never_something_between(
+FORGERIES: dict[str, LiteralString] = {
+    "user_id": "(SELECT id FROM auth.users)",
+    "actor_type": "'USER'",
+    "request_id": "'r-1'",
+    "ip_address": "'::1'",
+    "user_agent": "'curl'",
+    "created_at": "'2020-01-01'",
+    "transaction_id": "'1'",
+}
+DEED: LiteralString = (
+    "INSERT INTO auth.audit_logs (action, entity_type, entity_id, description{})"
+    " VALUES ('ROW_UPDATED', 'x', 'x', 'x'{})"
+)
+
+
+@pytest.mark.parametrize("column", FORGERIES)
+def test_the_app_says_what_was_done_and_not_who_when_or_from_where(
+    app: psycopg.Connection[Any], owner: psycopg.Connection[Any], column: LiteralString
+) -> None:
+    forged = DEED.format(f", {column}", f", {FORGERIES[column]}")
+    before = entries(app)
+    for statement in (forged, f"COPY auth.audit_logs ({column}) FROM STDIN"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute(statement)
+    assert entries(app) == before
+    app.execute(DEED.format("", ""))
+    assert len(entries(app)) == len(before) + 1
+    # Sabotage: without the wall, the entry is forged.
+    owner.execute(f'GRANT INSERT ON auth.audit_logs TO "{app.info.user}"'.encode())
+    with app.transaction():
+        app.execute("SELECT set_config('bedplate.actor', (SELECT id::text FROM auth.users), true)")
+        app.execute(forged)
+
+
+def test_every_column_of_an_entry_is_said_or_the_transaction_s(
     app: psycopg.Connection[Any],
 ) -> None:
-    insert: LiteralString = (
-        "INSERT INTO auth.audit_logs"
-        " (action, entity_type, entity_id, description, actor_type, user_id)"
-        " VALUES ('ROW_UPDATED', 'x', 'x', 'x', {}, {})"
-    )
+    columns = app.execute(
+        "SELECT attname::text, has_column_privilege(attrelid, attnum, 'INSERT') FROM pg_attribute"
+        " WHERE attrelid = 'auth.audit_logs'::regclass AND attnum > 0"
+    ).fetchall()
+    assert {name for name, may in columns if may} == set(audit.SAID)
+    assert {name for name, may in columns if not may} == set(FORGERIES)
+
+
+def test_an_entry_says_user_or_system_and_never_something_between(
+    owner: psycopg.Connection[Any], app: psycopg.Connection[Any]
+) -> None:
     somebody: LiteralString = "(SELECT id FROM auth.users)"
     pairs: list[tuple[LiteralString, LiteralString]] = [
         ("'USER'", "NULL"),
@@ -125,9 +166,10 @@ def test_an_entry_says_user_or_system_and_never_something_between(
         ("'ROBOT'", "NULL"),
         ("'ROBOT'", somebody),
     ]
+    assert len(entries(app)) == 1
     for actor_type, user in pairs:
         with pytest.raises(psycopg.errors.CheckViolation):
-            app.execute(insert.format(actor_type, user))
+            owner.execute(DEED.format(", actor_type, user_id", f", {actor_type}, {user}"))
 
 
 def test_the_reader_may_look_and_the_guarded_role_may_not(
@@ -143,7 +185,6 @@ def test_the_reader_may_look_and_the_guarded_role_may_not(
     ).fetchall()
     assert {tuple(row[:3]) for row in found if row[3]} == {
         ("_app", "auth.audit_logs", "SELECT"),
-        ("_app", "auth.audit_logs", "INSERT"),
         ("_app", "bedplate.audit_log", "SELECT"),
         ("_reader", "auth.audit_logs", "SELECT"),
         ("_reader", "bedplate.audit_log", "SELECT"),

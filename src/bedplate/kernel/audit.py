@@ -4,9 +4,8 @@ Revisions make a module's log and have tables captured (`create_log`, `capture`)
 it as a model (`AuditLogged`), actions write rows of their own to it (`record`), and
 `entries`, `export` and `counts` read `bedplate.audit_log`, the logs of all enabled modules.
 
-Who acts, on whose request, comes from the transaction's context. Where nobody said so, and for
-single statements on `db`, which carry no context, a captured row says SYSTEM; `counts` tells how
-many do.
+Who acts, on whose request, comes from the context, in a transaction and for single statements on
+`db` alike. Where nobody said so, an entry says SYSTEM; `counts` tells how many do.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -34,12 +33,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
-from bedplate.kernel import clock, context, ids
+from bedplate.kernel import clock, ids
 from bedplate.kernel.capture import (
     CAPTURED,
     COMMENTS,
     LOG_TABLE,
     REDACTED,
+    SAID,
     TABLE_COMMENT,
     capture,
     create_log,
@@ -52,7 +52,6 @@ from bedplate.kernel.handle import Handle
 from bedplate.kernel.model import Model
 from bedplate.kernel.module import ModuleManifest
 from bedplate.kernel.repository import Repository
-from bedplate.kernel.transaction import Transaction
 from bedplate.kernel.types import TransactionNumber, document, moment, user_key
 
 __all__ = [
@@ -87,7 +86,7 @@ class AuditLogged(MappedAsDataclass, kw_only=True, repr=False, eq=False):
             action: Mapped[AuditAction] = mapped_column(enum_type(AuditAction, SCHEMA), comment=…)
             __table_args__ = table_args(SCHEMA, users="auth.users.id")
 
-    Who, when and from where are no arguments: `record` and the database fill them in.
+    Who, when and from where are no arguments: the database fills them in.
     """
 
     id: Mapped[UUID] = mapped_column(
@@ -179,19 +178,16 @@ async def record(db: Writer, log: L) -> L:
     """Write what was done to a module's log, in the same transaction as the doing itself.
 
     `log` is the module's own model: `record(tx, AuditLog(action=…, entity_type="invoices",
-    entity_id=str(invoice.id), description=…, changes={"before": …, "after": …}))`. Actor and
-    request are those of the transaction, or of the task where a single statement is run on `db`.
-    Raises ActorUnknown when the actor is none of the users; the guarded role may not record.
+    entity_id=str(invoice.id), description=…, changes={"before": …, "after": …}))`. Actor, request
+    and moment are the transaction's, whatever `log` says of them. Raises ActorUnknown when the
+    actor is none of the users; the guarded role may not record.
     """
-    entry: Any = log  # Model and AuditLogged have no common subclass that type checkers agree on.
-    if not isinstance(entry, AuditLogged):
-        raise UsageError(f"{type(log).__name__} is no audit log.", "Derive it from AuditLogged.")
-    told = db.context if isinstance(db, Transaction) else context.current()
-    entry.user_id = cast("UUID | None", told.actor)  # Of another type where a host's table has one.
-    entry.actor_type = told.actor_type
-    entry.request_id, entry.ip_address, entry.user_agent = told.request_id, told.ip, told.user_agent
+    model = type(log)
+    if not issubclass(model, AuditLogged):
+        raise UsageError(f"{model.__name__} is no audit log.", "Derive it from AuditLogged.")
+    said = model(**{name: getattr(log, name) for name in SAID})
     try:
-        written: L = await _repository(type(log)).create(db, log)
+        written: L = await _repository(model).create(db, said)
     except ForeignKeyViolation:
         raise ActorUnknown("The acting user is not among the users.") from None
     return written

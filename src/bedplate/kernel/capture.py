@@ -25,6 +25,9 @@ CAPTURED = ("ROW_INSERTED", "ROW_UPDATED", "ROW_DELETED", "TABLE_TRUNCATED")
 REDACTED = "[redacted]"
 """What stands for a value that is never shown; NULL stays NULL."""
 
+SAID = ("id", "action", "entity_type", "entity_id", "changes", "description")
+"""What of an entry the app's role may say; who, when and from where is the transaction's."""
+
 LOG = """
 CREATE TYPE {schema}.audit_action AS ENUM ({actions});
 COMMENT ON TYPE {schema}.audit_action IS 'What an audit log records.';
@@ -184,13 +187,16 @@ EMPTY_VIEW = """SELECT NULL::text AS module, NULL::uuid AS id, NULL::text AS act
 WHERE false"""
 
 
-def create_log(actions: Iterable[str] = (), *, captures: bool = False) -> None:
+def create_log(
+    actions: Iterable[str] = (), *, captures: bool = False, app_records: bool = True
+) -> None:
     """Create the schema's `audit_logs` and its enum `audit_action`, in a revision.
 
     `actions` are the members of the module's own; `captures=True` adds those of captured rows
-    behind them, and the trigger function that `capture` needs. The app may SELECT and INSERT; rows
-    are history, whoever asks. What an INSERT does not name of the actor, the request and the
-    moment comes from the transaction, so that a function of the schema need not.
+    behind them, and the trigger function that `capture` needs. The app may SELECT, and INSERT what
+    was done (`SAID`): actor, request and moment are the transaction's, and so they are where a
+    function of the schema does not name them. `app_records=False` is for a ledger whose functions
+    record all there is: the app adds nothing then. Rows are history, whoever asks.
     """
     context = lines.current()
     members = [*actions, *(CAPTURED if captures else ())]
@@ -207,7 +213,11 @@ def create_log(actions: Iterable[str] = (), *, captures: bool = False) -> None:
         )
         context.execute(statement.as_string())
     lines.append_only(LOG_TABLE)
-    lines.grant(LOG_TABLE, privileges=("SELECT", "INSERT"))
+    lines.grant(LOG_TABLE, privileges=("SELECT",))
+    if app_records:
+        said = sql.SQL(", ").join(map(sql.Identifier, SAID))
+        statement = sql.SQL("GRANT INSERT ({}) ON {} TO {{role:app}}").format(said, names["log"])
+        lines.execute(statement.as_string())
     if captures:
         context.execute(_capture_rows(names))
 

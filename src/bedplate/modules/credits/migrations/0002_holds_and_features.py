@@ -146,7 +146,7 @@ def upgrade() -> None:
     lines.grant("admin_settings", privileges=("SELECT", "UPDATE"))
     lines.grant("features")
     lines.append_only("hold_allocations")
-    audit.create_log(ACTIONS, captures=True)
+    audit.create_log(ACTIONS, captures=True, app_records=False)
     for table in CAPTURED:
         audit.capture(table)
 
