@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from signal import SIGKILL
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -24,6 +24,7 @@ from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Database
 from bedplate.kernel.idempotency import KEEP, Once, Request, once
 from bedplate.kernel.transaction import Transaction
+from tests.asking import ask
 from tests.house.source import ROOT
 from tests.kernel.builders import new_product, products
 from tests.kernel.together import Meeting, together
@@ -236,6 +237,59 @@ def test_a_key_is_kept_for_the_stated_time(world: World) -> None:
     times = text("SELECT created_at, expires_at FROM bedplate.idempotency_keys")
     assert world.run(world.db.one(times)) == (noon, noon + KEEP)
     assert timedelta(days=90) == KEEP
+
+
+ATTEMPTS: dict[str, LiteralString] = {
+    "forget": "DELETE FROM bedplate.idempotency_keys",
+    "answer anew": "UPDATE bedplate.idempotency_keys SET answer = '{}'",
+    "unanswer": "UPDATE bedplate.idempotency_keys SET answer = NULL",
+    "give away": "UPDATE bedplate.idempotency_keys SET user_id = 'other'",
+    "expire": "UPDATE bedplate.idempotency_keys SET expires_at = created_at + interval '1 s'",
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_an_answer_is_neither_changed_nor_forgotten_before_it_expires(
+    world: World, attempt: str
+) -> None:
+    world.run(buy(world.db, request()))
+    kept = "SELECT * FROM bedplate.idempotency_keys"
+    before = ask(world.clone, kept)
+    for url in (world.clone.url, world.clone.owner_url):
+        with psycopg.connect(url) as role, pytest.raises(psycopg.Error) as refused:
+            role.execute(ATTEMPTS[attempt])
+        assert refused.value.sqlstate == "BP001" or url == world.clone.url
+    assert ask(world.clone, kept) == before
+    with psycopg.connect(world.clone.owner_url, autocommit=True) as owner:
+        # Sabotage: without the triggers it is.
+        owner.execute("ALTER TABLE bedplate.idempotency_keys DISABLE TRIGGER USER")
+        owner.execute(ATTEMPTS[attempt])
+    assert ask(world.clone, kept) != before
+
+
+def test_the_app_forgets_what_has_expired(world: World) -> None:
+    world.clock.set(datetime(2030, 1, 1, 12, tzinfo=UTC))
+    world.run(buy(world.db, request("one")))
+    world.clock.advance(days=1)
+    world.run(buy(world.db, request("two")))
+    world.clock.advance(days=89)
+    with psycopg.connect(world.clone.url, autocommit=True) as app:
+        forget = "DELETE FROM bedplate.idempotency_keys WHERE expires_at <= bedplate.now()"
+        assert app.execute(forget).rowcount == 1
+        with pytest.raises(psycopg.Error, match="until it expires"):
+            app.execute(ATTEMPTS["forget"])
+
+
+def test_the_app_says_no_answer_with_a_key_and_no_other_moment(world: World) -> None:
+    take: LiteralString = (
+        "INSERT INTO bedplate.idempotency_keys (user_id, action, key, request_hash, expires_at{})"
+        " VALUES ('', 'a', 'k', '', bedplate.now() + interval '1 day'{})"
+    )
+    with psycopg.connect(world.clone.url, autocommit=True) as app:
+        for column, value in (("answer", "'{}'"), ("created_at", "'2020-01-01'")):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(take.format(f", {column}", f", {value}"))
+        app.execute(take.format("", ""))
 
 
 PROGRAM = """

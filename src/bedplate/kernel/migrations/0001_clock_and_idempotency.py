@@ -26,6 +26,38 @@ COMMENT ON FUNCTION bedplate.clock() IS
     'The moment of the call; asked once a lock is held by what must be exact (expiry, leases).';
 """
 
+# A key is taken without an answer and is given it once, in the transaction of the work. Before it
+# expires it does not go: the request under it, a refused one too, would be done anew.
+KEPT_ANSWERS = """
+CREATE FUNCTION bedplate.keep_answer() RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION '% of a key in %.% is refused: its answer is kept until it expires.',
+        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'BP001', HINT = 'Ask anew under another key.',
+              SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
+END
+$$;
+COMMENT ON FUNCTION bedplate.keep_answer() IS
+    'Refuses to change or delete an answer under an idempotency key, whoever asks.';
+
+CREATE TRIGGER tr_idempotency_keys_kept BEFORE DELETE ON bedplate.idempotency_keys
+    FOR EACH ROW WHEN (OLD.expires_at > bedplate.now())
+    EXECUTE FUNCTION bedplate.keep_answer();
+CREATE TRIGGER tr_idempotency_keys_answered BEFORE UPDATE ON bedplate.idempotency_keys
+    FOR EACH ROW WHEN (
+        OLD.answer IS NOT NULL OR
+        (OLD.user_id, OLD.action, OLD.key, OLD.request_hash, OLD.created_at, OLD.expires_at)
+        IS DISTINCT FROM
+        (NEW.user_id, NEW.action, NEW.key, NEW.request_hash, NEW.created_at, NEW.expires_at)
+    ) EXECUTE FUNCTION bedplate.keep_answer();
+"""
+TAKING = """
+GRANT INSERT (user_id, action, key, request_hash, expires_at), UPDATE (answer)
+    ON bedplate.idempotency_keys TO {role:app}
+"""
+
 
 def upgrade() -> None:
     """Create the clock's functions and the table of idempotency keys."""
@@ -67,11 +99,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_idempotency_keys_expires_at", "idempotency_keys", ["expires_at"], schema="bedplate"
     )
-    lines.grant("idempotency_keys")
+    op.execute(KEPT_ANSWERS)
+    lines.grant("idempotency_keys", privileges=("SELECT", "DELETE"))
+    lines.execute(TAKING)
 
 
 def downgrade() -> None:
     """Drop what upgrade() made."""
     op.drop_table("idempotency_keys", schema="bedplate")
+    op.execute("DROP FUNCTION bedplate.keep_answer()")
     op.execute("DROP FUNCTION bedplate.now()")
     op.execute("DROP FUNCTION bedplate.clock()")
