@@ -280,6 +280,29 @@ def test_of_many_who_issue_the_same_draft_one_does(world: World) -> None:
     assert entries == 1
 
 
+def test_an_invoice_is_issued_once_and_not_by_the_second_who_comes(world: World) -> None:
+    async def body(db: Database) -> None:
+        who = await customer(db)
+        made = await issued(db, who)
+        other = await customer(db)
+        for _ in range(2):
+            with pytest.raises(TransitionRefused, match="ISSUED"):
+                await issue_invoice(db, made.id, by=other.by)
+        found = await invoices.get(db, made.id)
+        assert (found.updated_by, found.updated_at) == (who.by, made.updated_at)
+        gone = await cancel_invoice(db, (await drafted(db, who)).id, by=who.by)
+        with pytest.raises(TransitionRefused, match="CANCELLED"):
+            await issue_invoice(db, gone.id, by=who.by)
+        with pytest.raises(InvoiceFrozen):
+            await cancel_invoice(db, gone.id, by=who.by)
+
+    world.run(body(world.db))
+    entries = (
+        "SELECT count(*) FROM accounting.audit_logs WHERE description LIKE 'Invoice % changed'"
+    )
+    assert ask(world.clone, entries) == [(0,)]
+
+
 def test_verbs_refuse_by_name_and_write_nothing(world: World) -> None:
     async def body(db: Database) -> None:
         who = await customer(db)

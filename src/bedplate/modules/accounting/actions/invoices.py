@@ -7,16 +7,17 @@ from datetime import date
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, text, update
 
 from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Writer
 from bedplate.kernel.errors import LimitExceeded, NotFound
 from bedplate.kernel.fields import Assignment, assign
 from bedplate.kernel.query import Query
+from bedplate.kernel.types import user_key
 from bedplate.modules.accounting.actions.answers import Draft
 from bedplate.modules.accounting.actions.refusals import told
-from bedplate.modules.accounting.errors import NoPrice, UnknownInvoice
+from bedplate.modules.accounting.errors import NoPrice, TransitionRefused, UnknownInvoice
 from bedplate.modules.accounting.models import Invoice, InvoiceStatus
 from bedplate.modules.accounting.repositories import (
     BILLING_DAY,
@@ -27,7 +28,16 @@ from bedplate.modules.accounting.repositories import (
 ISSUED_MAX = 10_000
 """How many invoices one call of `issue_invoices` issues at most."""
 
-ISSUE: Query[tuple[UUID, str]] = Query(
+ISSUE: Query[Invoice] = Query(
+    update(Invoice)
+    .where(
+        Invoice.id == bindparam("invoice_id", type_=Uuid()), Invoice.status == InvoiceStatus.DRAFT
+    )
+    .values(status=InvoiceStatus.ISSUED, updated_by=bindparam("by", type_=user_key()))
+    .returning(Invoice),
+    returns=Invoice,
+)
+ISSUE_MANY: Query[tuple[UUID, str]] = Query(
     text("SELECT invoice_id, invoice_number FROM accounting.issue_many(:ids)")
     .bindparams(bindparam("ids", type_=ARRAY(Uuid())))
     .columns(invoice_id=Uuid(), invoice_number=Text()),
@@ -81,9 +91,19 @@ async def issue_invoice(db: Writer, invoice_id: UUID, *, by: UserId) -> Invoice:
     """Issue a draft: it gets its number and its document, and never changes again.
 
     Numbers of a billing day have no gaps and stand in the order of the commits; whoever issues
-    waits for the issue before it. Raises UnknownInvoice, TransitionRefused.
+    waits for the issue before it. One statement. Raises UnknownInvoice, TransitionRefused (it is no
+    draft any more).
     """
-    return await _changed(db, invoice_id, assign(Invoice.status, InvoiceStatus.ISSUED), by=by)
+    with told():
+        made = await db.first(ISSUE, invoice_id=invoice_id, by=by)
+    if made is None:
+        found = await invoices.find(db, Invoice.id == invoice_id)
+        if found is None:
+            raise UnknownInvoice("There is no such invoice.", rule="id")
+        raise TransitionRefused(
+            f"The invoice is {found.status.name}: only a draft is issued.", rule="transition"
+        )
+    return made
 
 
 async def issue_invoices(db: Writer, ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -93,14 +113,14 @@ async def issue_invoices(db: Writer, ids: Sequence[UUID]) -> dict[UUID, str]:
     """
     if len(ids) > ISSUED_MAX:
         raise LimitExceeded(f"{len(ids)} invoices are too many.", f"Pass {ISSUED_MAX} at most.")
-    rows = await db.all(ISSUE, ids=list(ids))
+    rows = await db.all(ISSUE_MANY, ids=list(ids))
     return dict(rows)
 
 
 async def cancel_invoice(db: Writer, invoice_id: UUID, *, by: UserId) -> Invoice:
     """Cancel an invoice on which nothing is paid; its number stays taken.
 
-    Raises UnknownInvoice, TransitionRefused.
+    Raises UnknownInvoice, TransitionRefused, and InvoiceFrozen where it is cancelled or refunded.
     """
     return await _changed(db, invoice_id, assign(Invoice.status, InvoiceStatus.CANCELLED), by=by)
 
