@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
@@ -25,6 +26,7 @@ from bedplate.kernel.pool import (
     Values,
     affected,
     connection_options,
+    has_failed,
     make_factory,
     may_run_again,
     pool_options,
@@ -70,10 +72,22 @@ def open_project(
 
 
 class _Pipeline(Pipeline):
-    """Sends no Flush after its last Sync; kernel/pool.py says why."""
+    """Sends no Flush after its last Sync, nor a warning; kernel/pool.py says why."""
 
     def _fetch_gen(self, *, flush: bool) -> Any:
         return super()._fetch_gen(flush=False)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(None, None, None)
+        except psycopg.errors.PipelineAborted:
+            if error is None:
+                raise
 
 
 class BlockingLeaf:
@@ -180,9 +194,11 @@ class BlockingLeaf:
                 cursor.execute(statement[0], statement[1], prepare=self.prepares)
                 if commit:
                     RawCursor(connection).execute(b"COMMIT", prepare=self.prepares)
-        except psycopg.errors.FeatureNotSupported:
-            connection.rollback()
-            if not may_run_again(connection):
+        except psycopg.Error as error:
+            is_stale = isinstance(error, psycopg.errors.FeatureNotSupported)
+            if (commit or is_stale) and has_failed(connection):
+                connection.rollback()
+            if not is_stale or not may_run_again(connection):
                 raise
             return await self.opened(connection, opening, statement, make, commit=commit)
         rows = cursor.fetchall() if cursor.description else []

@@ -12,6 +12,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 import psycopg
@@ -194,6 +195,12 @@ def affected(cursor: Any) -> int:
     return max(0, count)
 
 
+def has_failed(connection: Any) -> bool:
+    """Tell whether a transaction is open that an error ended: nothing runs before it is undone."""
+    status: TransactionStatus = connection.info.transaction_status
+    return status == TransactionStatus.INERROR
+
+
 def may_run_again(connection: Any) -> bool:
     """Tell whether a statement was refused only because it was prepared; prepare no more then.
 
@@ -214,6 +221,19 @@ class _Pipeline(AsyncPipeline):
 
     def _fetch_gen(self, *, flush: bool) -> Any:
         return super()._fetch_gen(flush=False)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the pipeline; that what follows a failed statement is skipped is no warning."""
+        try:
+            await super().__aexit__(None, None, None)
+        except psycopg.errors.PipelineAborted:
+            if error is None:
+                raise
 
 
 class AsyncLeaf:
@@ -326,9 +346,11 @@ class AsyncLeaf:
                 await cursor.execute(statement[0], statement[1], prepare=self.prepares)
                 if commit:
                     await AsyncRawCursor(connection).execute(b"COMMIT", prepare=self.prepares)
-        except psycopg.errors.FeatureNotSupported:
-            await connection.rollback()
-            if not may_run_again(connection):
+        except psycopg.Error as error:
+            is_stale = isinstance(error, psycopg.errors.FeatureNotSupported)
+            if (commit or is_stale) and has_failed(connection):
+                await connection.rollback()
+            if not is_stale or not may_run_again(connection):
                 raise
             return await self.opened(connection, opening, statement, make, commit=commit)
         rows = await cursor.fetchall() if cursor.description else []
