@@ -11,6 +11,9 @@ from bedplate.operations.migrate.witnesses import Reading, Relation, Thing
 ADDED_FREELY = frozenset({"column", "default", "constraint", "index", "statistics"})
 """Parts that change nothing of what is read through the others."""
 
+LOCKLESS = frozenset({"grants", "statistics"})
+"""Parts that can change under no lock at all: nothing tells by whom, so it was the revision."""
+
 BEHAVIOUR = frozenset({"trigger", "policy", "rule"})
 VIEW_RULE = "_RETURN"
 
@@ -39,9 +42,12 @@ def parts(before: Reading, after: Reading) -> Iterator[Touch]:
         if old == new or oid not in before.relations or oid not in after.relations:
             continue
         relation = before.relations[oid]
-        mine = written or kind == "grants" or oid in after.locks or oid in after.homes
+        mine = written or kind in LOCKLESS or oid in after.locks or oid in after.homes
         if not mine:
-            yield touched(before, relation, "external")
+            # To drop a table that inherits locks that table, and not the one it inherits from.
+            children = _items(old).keys() ^ _items(new).keys()
+            if kind != "child" or not children or not all(int(c) in after.locks for c in children):
+                yield touched(before, relation, "external")
             continue
         yield from _Part(before, after, relation, kind).touches(_items(old), _items(new))
     yield from _grants(before, after)

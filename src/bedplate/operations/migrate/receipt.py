@@ -38,7 +38,9 @@ class Receipt:
     by the revision's transaction, and no definition through which it is read changed, except as
     listed. `shape_changes` holds behaviour too: triggers, rules and policies. `locks` are held to
     the commit; `receipt_ms` is what the witnesses cost. `caveats` say what could have escaped
-    them, and `kept` what a way back did not take back.
+    them, and `kept` what a way back did not take back. `external` is what came, went or changed
+    meanwhile by other sessions: on a live database the application's business, on a rehearsal's
+    copy nobody's.
     """
 
     module: str
@@ -51,11 +53,12 @@ class Receipt:
     receipt_ms: float
     caveats: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    external: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as `bedplate migrate apply --json` prints it."""
         document = asdict(self)
-        del document["caveats"], document["kept"]
+        del document["caveats"], document["kept"], document["external"]
         return document
 
 

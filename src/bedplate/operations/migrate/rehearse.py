@@ -77,6 +77,7 @@ class _Rehearsal:
         self.witnesses: list[str] = []
         self.notes: list[str] = []
         self.reasons: list[str] = []
+        self._receipts: list[Receipt] = []
         self._target = target
         self._plan = plan
         self._copy = copy
@@ -95,7 +96,7 @@ class _Rehearsal:
                 self._go(ground, sessions)
             except BedplateError as error:
                 self.reasons.append(str(error))
-            found, self.witnesses = sessions.findings(self._plan.steps)
+            found, self.witnesses = sessions.findings(self._plan.steps, self._receipts)
             self.reasons += found
 
     def _go(self, ground: Ground, sessions: SecondSessions) -> None:
@@ -123,7 +124,7 @@ class _Rehearsal:
             app_url=self._copy.app_url,
             bindings=self._target.bindings,
             on_step=self._began,
-            on_receipt=self._ended if first else None,
+            on_receipt=self._ended if first else self._receipts.append,
         )
 
     def _down(self) -> None:
@@ -152,6 +153,7 @@ class _Rehearsal:
         self._step_began = clock.nanoseconds()
 
     def _ended(self, receipt: Receipt) -> None:
+        self._receipts.append(receipt)
         took = _ms_since(self._step_began)
         planned = self._plan.steps[len(self.steps)]
         self.steps.append(

@@ -1,8 +1,9 @@
-"""Writes that no receipt can see: those of other sessions than the migration's own.
+"""What no receipt accounts for: the work of other sessions than the migration's own.
 
-A receipt is read in the migration's transaction, so what a revision does over a connection of its
-own (or dblink, or a background job) escapes it. On a private copy nobody else has any business:
-every row written there to a table that existed before is either the migration's, or a finding.
+A receipt is read in the migration's transaction. What a revision writes over a connection of its
+own (or dblink, or a background job) escapes it, and what such a connection defines it takes for
+the application's. On a private copy nobody else has any business: whatever changed there of what
+existed before is either the migration's, or a finding.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from bedplate.catalog import Connection, connect
 from bedplate.kernel.lines import Line
 from bedplate.operations.migrate import wal
 from bedplate.operations.migrate.copies import PURPOSE, Copy, with_database
 from bedplate.operations.migrate.plan import PlannedStep
+from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.state import own_tables
+from bedplate.operations.migrate.witness_queries import LARGE_OBJECTS, REHEARSED
 
 LEAVE_LIMIT_S = 5.0
 POLL_S = 0.01
@@ -31,6 +36,7 @@ FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid
 WHERE c.relkind IN ('r', 'm') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+   OR c.oid = ANY (%s) AND EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)
 """
 OTHERS = """
 SELECT pid FROM pg_catalog.pg_stat_activity
@@ -53,6 +59,10 @@ def watching(copy: Copy, lines: Sequence[Line]) -> Generator[SecondSessions]:
     url = with_database(copy.admin_url, "postgres")
     with connect(url, autocommit=True, purpose=PURPOSE) as keeper:
         wal.keep(keeper, copy.name)
+        rehearsed = sql.SQL("ALTER DATABASE {} SET {} = 'on'")
+        keeper.execute(
+            rehearsed.format(sql.Identifier(copy.name), sql.Identifier(*REHEARSED.split(".")))
+        )
         yield SecondSessions(copy, lines)
 
 
@@ -76,25 +86,54 @@ class SecondSessions:
         with connect(self._copy.admin_url, autocommit=True, purpose=PURPOSE) as connection:
             self._runner |= self._runner_files(_relations(connection))
 
-    def findings(self, steps: Sequence[PlannedStep]) -> tuple[list[str], list[str]]:
-        """Return what other sessions wrote, a sentence for each table, and the witnesses read."""
+    def findings(
+        self, steps: Sequence[PlannedStep], receipts: Sequence[Receipt]
+    ) -> tuple[list[str], list[str]]:
+        """Return what other sessions changed, a sentence for each, and the witnesses read.
+
+        `receipts` are those of the way up: what they account for is the migration's.
+        """
+        found = {
+            name: "it came, went or changed while a revision ran"
+            for receipt in receipts
+            for name in receipt.external
+            if name not in self._own
+        }
+        witnesses = ["no table was there before"]
+        if self._watched:
+            with _alone(self._copy) as connection:
+                after = _relations(connection)
+                written, witness = self._read_wal(connection, after)
+            found |= self._tables(steps, receipts, after, written)
+            witnesses = [f"row counters and files of {len(self._watched)} tables", witness]
+        return [
+            f"Another session than the migration's own changed {name}: {what}."
+            for name, what in sorted(found.items())
+        ], witnesses
+
+    def _tables(
+        self,
+        steps: Sequence[PlannedStep],
+        receipts: Sequence[Receipt],
+        after: Mapping[int, _Relation],
+        written: frozenset[str] | None,
+    ) -> Mapping[str, str]:
+        """Tell by its name what others did to each table that existed before."""
         declared = {name for step in steps for name in step.touches.rows}
         moved = declared | {name for step in steps for name in step.touches.rewritten}
-        if not self._watched:
-            return [], ["no table was there before"]
-        with _alone(self._copy) as connection:
-            after = _relations(connection)
-            written, witness = self._read_wal(connection, after)
+        moved |= {name for receipt in receipts for name in receipt.rewritten}
+        shaped = {name for receipt in receipts for name in receipt.shape_changes}
         # Steps outside of a transaction write from several, which the runner's tables do not tell.
         if not all(step.transactional for step in steps):
             written = None if written is None else written - declared
         found: dict[str, str] = {}
         for oid, was in self._watched.items():
             now = after.get(oid)
-            if now is None:
-                continue
             if was.name in (written or ()):
                 found[was.name] = "rows were written"
+            elif now is None:
+                if was.name not in shaped:
+                    found[was.name] = "it was dropped"
             elif now.file != was.file and was.name not in moved:
                 found[was.name] = "it was truncated or written anew"
             # The counters cannot tell whose a row is; what the WAL has they are not asked.
@@ -104,10 +143,7 @@ class SecondSessions:
                 and now.rows != was.rows
             ):
                 found[was.name] = f"{now.rows - was.rows} rows were written"
-        return [
-            f"Another session than the migration's own changed {name}: {what}."
-            for name, what in sorted(found.items())
-        ], [f"row counters and files of {len(self._watched)} tables", witness]
+        return found
 
     def _read_wal(
         self, connection: Connection, after: Mapping[int, _Relation]
@@ -137,7 +173,7 @@ def _database(connection: Connection) -> int:
 
 
 def _relations(connection: Connection) -> Mapping[int, _Relation]:
-    rows = connection.execute(RELATIONS.encode()).fetchall()
+    rows = connection.execute(RELATIONS, [list(LARGE_OBJECTS)]).fetchall()
     return {oid: _Relation(*rest) for oid, *rest in rows}
 
 

@@ -147,6 +147,7 @@ class StepwiseWatch:
             receipt_ms=round(self._cost_ns / 1e6, 3),
             caveats=self._caveats,
             kept=tuple(self._kept),
+            external=tuple(each.name for each in touches if each.verdict == "external"),
         )
         whole = document(self.step, self.revision, receipt, touches, self._started)
         return receipt, {**whole, **signed(self.connection)}

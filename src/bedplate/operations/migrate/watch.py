@@ -123,6 +123,7 @@ class Watch:
             tables_watched=len(self._tables),
             receipt_ms=round(self._cost_ns / 1e6, 3),
             caveats=self._caveats,
+            external=names(["external"]),
         )
 
 

@@ -223,6 +223,18 @@ GRANTED = """
 SELECT DISTINCT a.attrelid::bigint FROM pg_catalog.pg_attribute a WHERE pg_catalog.age(a.xmin) <= 0
 """
 
+REHEARSED = "bedplate.rehearsed"
+"""The setting of a database that is a rehearsal's copy. It is asked for where it is stored, and not
+in the session, which may say what it likes."""
+
+IS_REHEARSED = f"""
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_db_role_setting s
+    JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+    WHERE d.datname = pg_catalog.current_database() AND s.setrole = 0
+        AND '{REHEARSED}=on' = ANY (s.setconfig))
+"""
+
 INDEXED = """
 SELECT i.indrelid::bigint FROM pg_catalog.pg_index i WHERE i.indexrelid = ANY (%s::oid[])
 """

@@ -263,9 +263,11 @@ def _parts_of_both(
     """Read the parts, then and now, of what may have changed.
 
     That is what is locked, and what can be granted without a lock; what is neither was changed by
-    nobody here. A lock on the catalog itself leaves nothing certain: it is of everything then.
+    nobody here. A lock on the catalog itself leaves nothing certain, and on a rehearsal's copy
+    there is nobody else: it is of everything then.
     """
-    if after.locks.keys().isdisjoint(queries.DEFINING):
+    ((is_rehearsed,),) = connection.execute(queries.IS_REHEARSED.encode())
+    if after.locks.keys().isdisjoint(queries.DEFINING) and not is_rehearsed:
         changed = (
             oid
             for oid, relation in before.relations.items()
