@@ -31,6 +31,8 @@ class Bills:
     """Invoices in all schemas; each was answered, and every total, month and number is right."""
     volumes: Volumes
     reads: dict[str, Reads]
+    a_round: dict[str, int]
+    """How many invoices each contestant makes in a round."""
 
 
 @dataclass(slots=True)
@@ -87,7 +89,8 @@ async def measure(
     say(f"{volumes.invoices:,} invoices, {volumes.audit_rows:,} entries of the audit log")
     accounting_queries.fill(server.owner_url, volumes)
     reads = await accounting_queries.measure(server.owner_url, server.url)
-    return Bills(results, versions, recounted, volumes, reads)
+    a_round = {name: templates // of["bill"].share for name, of in ways.items() if "bill" in of}
+    return Bills(results, versions, recounted, volumes, reads, a_round)
 
 
 async def _race(

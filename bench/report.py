@@ -32,6 +32,8 @@ TITLES = {
     "bill_untriggered": "the same statements without triggers",
 }
 
+BILLED = ("bill", "bill_untriggered")
+
 
 @dataclass(slots=True)
 class Report:
@@ -248,12 +250,34 @@ def _volumes(report: Report) -> list[str]:
     ]
 
 
+def _rounds(report: Report) -> list[str]:
+    """Say how each work that took part was measured; no two families are measured alike."""
+    plan, works = report.plan, report.results.keys()
+    lines = list[str]()
+    if works:
+        lines.append(
+            "In brackets Bedplate's rate by that contestant's. Medians of interleaved rounds,"
+            " one server."
+        )
+    if works - {"bulk", *BILLED}:
+        lines.append(
+            f"Operations per second: {plan.rounds} rounds of {plan.seconds} s, {CLIENTS} clients."
+        )
+    if "bulk" in works:
+        lines.append(f"Bulk load: {plan.bulk_rounds} rounds, one client.")
+    if report.bills is not None:
+        each = ", ".join(f"{many:,} by {name}" for name, many in report.bills.a_round.items())
+        lines.append(
+            f"Recurring run: {plan.rounds} rounds, each once over invoices of one month,"
+            f" on one connection: {each}."
+        )
+    return lines
+
+
 def _notes(report: Report) -> Sequence[str]:
-    machine, plan = report.machine, report.plan
+    machine = report.machine
     lines = [
-        "Operations per second; in brackets Bedplate's rate by that contestant's. "
-        f"Medians of {plan.rounds} interleaved rounds of {plan.seconds} s "
-        f"({plan.bulk_rounds} for the bulk load), {CLIENTS} clients, one server.",
+        *_rounds(report),
         *_variants(report),
         *_recounts(report),
         *_billed(report),

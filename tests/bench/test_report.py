@@ -125,7 +125,8 @@ def billed(report: Report, *, ours: float = 900) -> Report:
     }
     volumes = Volumes(invoices=600, audit_rows=2_400)
     reads = {"invoices by status": Reads(1.26, 3.14)}
-    report.bills = Bills(report.results, report.versions, 4_321, volumes, reads)
+    a_round = {BEDPLATE: 10_000, BARE: 10_000, SQLALCHEMY: 1_000}
+    report.bills = Bills(report.results, report.versions, 4_321, volumes, reads, a_round)
     return report
 
 
@@ -150,6 +151,26 @@ def test_what_was_billed_read_and_recounted_is_told(report: Report) -> None:
     found = json.loads(as_json(report))
     assert found["triggers_share"] == pytest.approx(0.6)
     assert found["reads_ms"]["invoices by status"] == {"p50_ms": 1.26, "p95_ms": 3.14}
+
+
+def test_each_work_says_how_it_was_measured_and_no_other_does(report: Report) -> None:
+    timed = "Operations per second: 3 rounds of 0.3 s, 16 clients."
+    bulk = "Bulk load: 3 rounds, one client."
+    run = (
+        "Recurring run: 3 rounds, each once over invoices of one month, on one connection:"
+        " 10,000 by Bedplate, 10,000 by bare psycopg, 1,000 by SQLAlchemy session."
+    )
+    assert timed in as_text(report)
+    assert "Bulk" not in as_text(report)
+    report.results["bulk"] = {BEDPLATE: figures(1)}
+    assert bulk in as_text(report)
+    report.results.clear()
+    told = as_text(billed(report))
+    assert run in told
+    assert "16 clients" not in told
+    assert "Bulk" not in told
+    report.results, report.bills = {}, None
+    assert "rounds" not in as_text(report)
 
 
 def test_every_form_names_the_absent_with_the_reason(report: Report) -> None:
