@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from bedplate import Database
 from bedplate.modules import auth, mining
-from bedplate.modules.accounting import MODULE
+from bedplate.modules.accounting import MODULE, run_recurring
+from bedplate.testing import FrozenClock
 from tests.asking import ask
 from tests.modules.accounting.business import broken
 from tests.world import World
@@ -33,6 +36,23 @@ def test_samples_are_loaded_once_and_the_laws_hold(world: World) -> None:
         ("ISSUED", True),
         ("PAID", True),
     ]
+    assert broken(world) == {}
+
+
+def test_templates_of_samples_are_never_years_behind(
+    world: World, frozen_clock: FrozenClock
+) -> None:
+    frozen_clock.set(datetime(2039, 12, 31, tzinfo=UTC))
+
+    async def body(db: Database) -> None:
+        async with db.transaction() as tx:
+            for module in (auth.MODULE, mining.MODULE, MODULE):
+                assert module.samples is not None
+                await module.samples(tx)
+        billed = await run_recurring(db)
+        assert (billed.too_many, billed.no_price) == (0, 0)
+
+    world.run(body(world.db))
     assert broken(world) == {}
 
 

@@ -16,6 +16,7 @@ from bedplate.modules.accounting.actions import (
 )
 from bedplate.modules.accounting.models import CustomerPricingConfig, Invoice, RecurringInvoice
 from bedplate.modules.accounting.repositories import (
+    BILLING_DAY,
     customer_pricing_config,
     invoices,
     recurring_invoices,
@@ -26,7 +27,6 @@ from bedplate.modules.mining import CostPayment, cost_payments
 PRICE = Decimal("42.00")
 PART = Decimal("50.00")
 MINERS = 3
-FIRST_DAY = date(2026, 1, 1)
 DUE = date(2099, 12, 31)
 FIRST_ID = 0x0198_0000_0000_7000_8002_0000_0000_0000
 FIRST_INVOICE = FIRST_ID + 1_000
@@ -36,17 +36,20 @@ KINDS = ("draft", "issued", "paid in part", "paid", "cancelled")
 async def load(tx: Transaction) -> int:
     """Add what sample users lack: a price, a template and an invoice each; return how many."""
     added = 0
+    today: date = await tx.one(BILLING_DAY)
+    # This year's: from a fixed day on, there would be more and more to catch up with.
+    first_day = date(today.year, 1, 1)
     living = [user for user in sample_users() if await users.exists(tx, User.id == user.id)]
     for number, user in enumerate(living):
         by = living[0].id
         if not await customer_pricing_config.exists(tx, CustomerPricingConfig.user_id == user.id):
-            await set_price(tx, user.id, PRICE, FIRST_DAY, by=by)
+            await set_price(tx, user.id, PRICE, first_day, by=by)
             added += 1
         template = RecurringInvoice(
             id=UUID(int=FIRST_ID + number),
             user_id=user.id,
             day_of_month=1 + number,
-            start_date=FIRST_DAY,
+            start_date=first_day,
             created_by=by,
         )
         if not await recurring_invoices.exists(tx, RecurringInvoice.id == template.id):
