@@ -7,6 +7,7 @@ that sends in another way and then notes what became of it on the InvoiceNotific
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from uuid import UUID
 
 from bedplate.kernel.context import UserId
@@ -19,7 +20,8 @@ from bedplate.modules.accounting.rules import Letter
 class MessageWritten(Event):
     """A customer is to be told something about an invoice, once: the notification is PENDING.
 
-    `page` is the invoice as a PDF where it goes along.
+    `due_date` is the one that a reminder is of, `stage` the days from it. `page` is the invoice as
+    a PDF where it goes along.
     """
 
     notification_id: UUID
@@ -30,6 +32,7 @@ class MessageWritten(Event):
     sent_to: str
     invoice_number: str
     letter: Letter = field(repr=False)
+    due_date: date | None = None
     page: bytes | None = field(default=None, repr=False)
 
 

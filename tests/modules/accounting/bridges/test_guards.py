@@ -12,7 +12,7 @@ from tests.modules.accounting.business import customer, money
 from tests.sabotage import without
 
 REMIND = "SELECT count(*) FROM accounting.write_reminders(100)"
-UNIQUE = "uq_invoice_notifications_invoice_id_notification_type_stage"
+UNIQUE = "uq_invoice_notifications_once"
 
 
 async def overdue(billing: Billing) -> Invoice:
@@ -87,10 +87,14 @@ RAW = (
     "UPDATE accounting.invoice_notifications SET retry_count = 50",
     "UPDATE accounting.invoice_notifications SET retry_count = -1",
     "INSERT INTO accounting.invoice_notifications"
-    " (id, invoice_id, notification_type, stage, sent_to)"
-    " SELECT gen_random_uuid(), invoice_id, notification_type, stage, sent_to"
+    " (id, invoice_id, notification_type, stage, due_date, sent_to)"
+    " SELECT gen_random_uuid(), invoice_id, notification_type, stage, due_date, sent_to"
     " FROM accounting.invoice_notifications",
     "UPDATE accounting.invoice_notifications SET stage = stage + 1, invoice_id = id",
+    "UPDATE accounting.invoice_notifications SET due_date = NULL",
+    "INSERT INTO accounting.invoice_notifications (id, invoice_id, notification_type, sent_to)"
+    " SELECT gen_random_uuid(), invoice_id, type, sent_to FROM accounting.invoice_notifications,"
+    " unnest('{INVOICE_ISSUED,INVOICE_ISSUED}'::accounting.notification_type[]) AS type",
     "INSERT INTO accounting.billing_settings (reminder_days) VALUES ('[\"soon\"]')",
     "INSERT INTO accounting.billing_settings (reminder_days) VALUES ('[1.5]')",
     "INSERT INTO accounting.billing_settings (reminder_days) VALUES ('[366]')",

@@ -37,6 +37,9 @@ DUE = date(2026, 3, 17)
 """Seven days from when the business begins."""
 
 
+DAYS = "SELECT created_at::date FROM accounting.invoice_notifications ORDER BY id"
+
+
 def on(days: int) -> date:
     return DUE + timedelta(days=days)
 
@@ -154,17 +157,31 @@ async def test_cancelled_refunded_and_drafted_invoices_get_none(billing: Billing
     assert billing.post.letters == []
 
 
-async def test_more_time_moves_the_ladder_and_repeats_no_stage(billing: Billing) -> None:
+async def test_more_time_begins_the_ladder_anew(billing: Billing) -> None:
+    made = await billing.invoice()
+    for days in (1, 7, 14):
+        await billing.go_to(on(days))
+    await move_due_date(billing.db, made.id, on(24), by=made.created_by)
+    for days in range(15, 105):
+        await billing.go_to(on(days))
+    ladder = [
+        ("OVERDUE_REMINDER", 1, "SENT"),
+        ("OVERDUE_REMINDER", 7, "SENT"),
+        ("OVERDUE_REMINDER", 14, "SENT"),
+    ]
+    assert billing.notifications(made) == [*ladder, ("PAYMENT_REMINDER", -3, "SENT"), *ladder]
+    assert [day for (day,) in billing.ask(DAYS)] == [on(1), on(7), on(14)] + [
+        on(24 + days) for days in (-3, 1, 7, 14)
+    ]
+
+
+async def test_no_stage_comes_twice_for_one_due_date(billing: Billing) -> None:
     made = await billing.invoice()
     await billing.go_to(on(1))
-    await move_due_date(billing.db, made.id, on(10), by=made.created_by)
-    for days in range(2, 19):
-        await billing.go_to(on(days))
-    assert billing.notifications(made) == [
-        ("OVERDUE_REMINDER", 1, "SENT"),
-        ("PAYMENT_REMINDER", -3, "SENT"),
-        ("OVERDUE_REMINDER", 7, "SENT"),
-    ]
+    for day in (20, 0, 20, 0):
+        await move_due_date(billing.db, made.id, on(day), by=made.created_by)
+        await billing.go_to(on(2))
+    assert billing.notifications(made) == [("OVERDUE_REMINDER", 1, "SENT")]
 
 
 async def test_quiet_hours_are_waited_for_and_a_payment_meanwhile_recalls(

@@ -117,8 +117,9 @@ async def remind(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
 
     On the days of billing_settings.reminder_days from the due date, in the billing time zone: up
     to it a PAYMENT_REMINDER, which a customer may opt out of, after it an OVERDUE_REMINDER, which
-    is a legal notice. One per invoice and day ever, however many run it at a time; of days that
-    were missed the latest stands for all. An invoice that is paid or cancelled gets none.
+    is a legal notice. One per invoice, due date and day ever, however many run it at a time; of
+    days that were missed the latest stands for all. With a due date that is moved it all begins
+    anew. An invoice that is paid or cancelled gets none.
     """
     return await _write(db, REMINDERS, most)
 
@@ -192,12 +193,14 @@ async def _hand_over(tx: Transaction, row: Any) -> UUID:
         currency=values["currency"],
     )
     is_invoice = kind is NotificationType.INVOICE_ISSUED
+    is_reminder = kind in (NotificationType.PAYMENT_REMINDER, NotificationType.OVERDUE_REMINDER)
     await tx.emit(
         MessageWritten(
             notification_id=values["notification_id"],
             invoice_id=values["invoice_id"],
             notification_type=kind,
             stage=values["stage"],
+            due_date=values["due_on"] if is_reminder else None,
             user_id=values["user_id"],
             sent_to=values["sent_to"],
             invoice_number=values["invoice_number"],

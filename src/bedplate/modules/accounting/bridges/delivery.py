@@ -194,7 +194,8 @@ def _mail(written: MessageWritten, *, has_links: bool) -> Mail:
             words += f"\n{UNSUBSCRIBE}\n"
             markup = markup.replace("</body>", f"<p>{UNSUBSCRIBE}</p>\n</body>")
     page = () if written.page is None else (_attached(written.invoice_number, written.page),)
-    key = (written.invoice_id, written.notification_type.name, written.stage)
+    key = [written.invoice_id, written.notification_type.name, written.stage]
+    key += [] if written.due_date is None else [written.due_date]
     return Mail(
         id=written.notification_id,
         to=written.sent_to,

@@ -203,6 +203,7 @@ CREATE TABLE accounting.invoice_notifications (
     notification_type accounting.notification_type NOT NULL,
     sent_to VARCHAR NOT NULL,
     stage INTEGER DEFAULT '0' NOT NULL,
+    due_date DATE,
     sent_at TIMESTAMP WITH TIME ZONE,
     is_read BOOLEAN DEFAULT false NOT NULL,
     opened_at TIMESTAMP WITH TIME ZONE,
@@ -213,8 +214,11 @@ CREATE TABLE accounting.invoice_notifications (
     mail_id UUID,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT bedplate.now() NOT NULL,
     CONSTRAINT pk_invoice_notifications PRIMARY KEY (id),
-    CONSTRAINT uq_invoice_notifications_invoice_id_notification_type_stage
-        UNIQUE (invoice_id, notification_type, stage),
+    CONSTRAINT uq_invoice_notifications_once
+        UNIQUE NULLS NOT DISTINCT (invoice_id, notification_type, due_date, stage),
+    CONSTRAINT ck_invoice_notifications_due_date
+        CHECK ((notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER'))
+               = (due_date IS NOT NULL)),
     CONSTRAINT ck_invoice_notifications_retry_count CHECK (retry_count BETWEEN 0 AND 49),
     CONSTRAINT ck_invoice_notifications_sent_at
         CHECK (sent_at IS NOT NULL OR status <> 'SENT'),
@@ -235,6 +239,8 @@ COMMENT ON COLUMN accounting.invoice_notifications.notification_type IS 'What it
 COMMENT ON COLUMN accounting.invoice_notifications.sent_to IS 'The address.';
 COMMENT ON COLUMN accounting.invoice_notifications.stage IS
     'Which reminder of its type: days from the due date. Ours.';
+COMMENT ON COLUMN accounting.invoice_notifications.due_date IS
+    'The due date that a reminder is of. Ours.';
 COMMENT ON COLUMN accounting.invoice_notifications.sent_at IS 'When the mail host took it.';
 COMMENT ON COLUMN accounting.invoice_notifications.is_read IS 'Whether it was opened.';
 COMMENT ON COLUMN accounting.invoice_notifications.opened_at IS 'When it was first opened.';

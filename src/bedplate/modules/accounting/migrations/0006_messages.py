@@ -43,8 +43,11 @@ BEGIN
     ), made AS (
         -- Whoever comes second waits here for the first to commit, and then writes nothing.
         INSERT INTO accounting.invoice_notifications AS n
-            (id, invoice_id, notification_type, stage, sent_to, mail_id)
-        SELECT l.id, l.invoice_id, l.notification_type, l.stage, l.email, l.id
+            (id, invoice_id, notification_type, stage, due_date, sent_to, mail_id)
+        SELECT l.id, l.invoice_id, l.notification_type, l.stage,
+               CASE WHEN l.notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER')
+                    THEN l.due_date END,
+               l.email, l.id
         FROM letter l WHERE l.email <> '' ORDER BY l.invoice_id
         ON CONFLICT DO NOTHING
         RETURNING n.id
@@ -114,7 +117,8 @@ BEGIN
           AND (s.stage > 0 OR s.stage <= 0 AND i.due_date >= v_today)
           AND NOT EXISTS (
               SELECT FROM accounting.invoice_notifications n
-              WHERE n.invoice_id = i.id AND n.notification_type = t.type AND n.stage = s.stage)
+              WHERE n.invoice_id = i.id AND n.notification_type = t.type
+                AND n.due_date = i.due_date AND n.stage = s.stage)
           AND (SELECT {users.email?} FROM {users_table} u WHERE u.{users_id} = i.user_id) <> ''
         ORDER BY i.due_date, i.id LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED) AS r;
     RETURN QUERY SELECT * FROM accounting.write_messages(v_due);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ RETRIES_MAX = 49
 class InvoiceNotification(Identified, Model):
     """One message about an invoice (plan B): the mirror of an outgoing mail of `delivery`.
 
-    Ours, beside the plan's columns: `stage`, `mail_id`.
+    Ours, beside the plan's columns: `stage`, `due_date`, `mail_id`.
     """
 
     __tablename__ = "invoice_notifications"
@@ -46,6 +46,9 @@ class InvoiceNotification(Identified, Model):
         default=0,
         server_default="0",
         comment="Which reminder of its type: days from the due date. Ours.",
+    )
+    due_date: Mapped[date | None] = mapped_column(
+        default=None, comment="The due date that a reminder is of. Ours."
     )
     sent_at: Mapped[datetime | None] = mapped_column(
         moment(), default=None, comment="When the mail host took it."
@@ -86,8 +89,15 @@ class InvoiceNotification(Identified, Model):
         UniqueConstraint(
             "invoice_id",
             "notification_type",
+            "due_date",
             "stage",
-            name="uq_invoice_notifications_invoice_id_notification_type_stage",
+            name="uq_invoice_notifications_once",
+            postgresql_nulls_not_distinct=True,
+        ),
+        CheckConstraint(
+            "(notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER'))"
+            " = (due_date IS NOT NULL)",
+            name="due_date",
         ),
         CheckConstraint(f"retry_count BETWEEN 0 AND {RETRIES_MAX}", name="retry_count"),
         CheckConstraint("sent_at IS NOT NULL OR status <> 'SENT'", name="sent_at"),
