@@ -26,11 +26,13 @@ TAKEN = "accounting.price_overlap"
 ISSUED = "INVOICE_ISSUED"
 PAYMENT_REMINDER = "PAYMENT_REMINDER"
 OVERDUE_REMINDER = "OVERDUE_REMINDER"
-NOTICED_FOR = timedelta(days=2)
 REMINDER_DAYS = (-3, 7)
 
 Key = tuple[str, date | None]
 """What an invoice is called here: its template and the day it bills, or a draft's name and None."""
+
+Letter = tuple[Key, str, int, date | None]
+"""Its invoice, its type, and a reminder's stage and due date."""
 
 
 @dataclass
@@ -116,7 +118,7 @@ class Book:
     paused: dict[str, date] = field(default_factory=dict)
     prices: dict[int, list[Price]] = field(default_factory=dict)
     issued: dict[date, int] = field(default_factory=dict)
-    letters: set[tuple[Key, str, int]] = field(default_factory=set)
+    letters: set[Letter] = field(default_factory=set[Letter])
     actions: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -288,11 +290,10 @@ class Book:
         return str(cents)
 
     def write_notices(self) -> None:
-        """Every invoice is mailed once it is issued, unless that is too long ago."""
+        """Every invoice is mailed once it is issued."""
         for key, bill in self.bills.items():
-            is_new = bill.issued is not None and self.now - bill.issued < NOTICED_FOR
-            if is_new and bill.status in ("ISSUED", "OVERDUE", "PAID"):
-                self.letters.add((key, ISSUED, 0))
+            if bill.status in ("ISSUED", "OVERDUE", "PAID"):
+                self.letters.add((key, ISSUED, 0, None))
 
     def write_reminders(self) -> None:
         """Of the days that came since an invoice was issued, the latest."""
@@ -304,9 +305,9 @@ class Book:
                 day for day in REMINDER_DAYS if first < bill.due + timedelta(days=day) <= self.today
             ]
             if reached and reached[-1] > 0:
-                self.letters.add((key, OVERDUE_REMINDER, reached[-1]))
+                self.letters.add((key, OVERDUE_REMINDER, reached[-1], bill.due))
             elif reached and bill.due >= self.today:
-                self.letters.add((key, PAYMENT_REMINDER, reached[-1]))
+                self.letters.add((key, PAYMENT_REMINDER, reached[-1], bill.due))
 
     def _keep(self, key: Key, bill: Bill) -> None:
         self.bills[key] = self.of(bill.customer)[key] = bill

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import time
+from datetime import date, time
 from uuid import UUID
 
 from bedplate import Database, Settings
@@ -30,8 +30,8 @@ QUIET = QuietHours(time(21), time(7, 30), "Europe/Berlin")
 LATER = "451 4.3.0 Not now"
 NOBODY = "550 5.1.1 No such user"
 
-Notification = tuple[UUID, str, int, str, str]
-"""Its invoice, type, stage, status and address."""
+Notification = tuple[UUID, str, int, date | None, str, str]
+"""Its invoice, type, stage, due date, status and address."""
 
 
 @dataclass
@@ -93,17 +93,17 @@ class Mailing:
 
     def agree(self, ids: Mapping[Key, UUID], notifications: list[Notification]) -> None:
         """Each message was written once and went once, or is known not to have gone."""
-        written = {each[:3]: each[3:] for each in notifications}
+        written = {each[:4]: each[4:] for each in notifications}
         assert len(written) == len(notifications)
-        assert {(ids[key], kind, stage) for key, kind, stage in self.book.letters} == set(written)
+        assert {(ids[key], *said) for key, *said in self.book.letters} == set(written)
         sent = Counter[str]()
-        for key, kind, stage in self.book.letters:
-            (status, address), bill = written[ids[key], kind, stage], self.book.bills[key]
+        for key, kind, stage, due in self.book.letters:
+            (status, address), bill = written[ids[key], kind, stage, due], self.book.bills[key]
             if status == "FAILED":
                 # Taken back before it went: its invoice was paid or cancelled meanwhile. That may
                 # be so of an address that is no more, whose letter waited for quiet hours to end.
-                assert kind != ISSUED
-                assert bill.status not in ("ISSUED", "OVERDUE"), (key, kind)
+                stands = ("ISSUED", "OVERDUE", *(("PAID",) if kind == ISSUED else ()))
+                assert bill.status not in stands, (key, kind)
             elif self.gone(bill.customer):
                 assert status in ("BOUNCED", "UNSUBSCRIBED"), (key, kind, status)
             elif kind == PAYMENT_REMINDER and self.declines(bill.customer):

@@ -76,7 +76,7 @@ SELECT id, invoice_number, user_id, total_miners, unit_price, total_amount, paid
 FROM accounting.invoices
 """
 EVERY_NOTIFICATION = """
-SELECT invoice_id, notification_type::text, stage, status::text, sent_to
+SELECT invoice_id, notification_type::text, stage, due_date, status::text, sent_to
 FROM accounting.invoice_notifications
 """
 RETRIES = """
