@@ -25,6 +25,7 @@ from bedplate.modules.credits import (
     KeyInvalid,
     NotYourAccount,
     OperationType,
+    PeriodInvalid,
     UnknownAccount,
     UnknownOperation,
     UnknownUser,
@@ -36,6 +37,7 @@ from bedplate.modules.credits import (
     refund,
     release,
     reserve,
+    usage_analytics,
 )
 from tests.asking import as_owner
 from tests.modules.credits.accounts import (
@@ -288,15 +290,38 @@ def test_a_batch_has_its_limit(world: World) -> None:
     world.run(body(world.db))
 
 
-@pytest.mark.parametrize("minutes", [0, -1])
-def test_a_hold_lasts(world: World, minutes: int) -> None:
+LENGTHS: list[Any] = [
+    timedelta(0),
+    timedelta(minutes=-1),
+    timedelta(days=90, microseconds=1),
+    timedelta.max,
+    5,
+    "1h",
+    None,
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS, ids=str)
+def test_a_hold_lasts_for_up_to_90_days(world: World, length: Any) -> None:
     async def body(db: Database) -> None:
         user = await new_account(db, 100)
         before = counted(world.clone)
         charge = Charge(user_id=user, operation=CHAT, key="k", amount=1)
-        with pytest.raises(errors.BedplateError):
-            await reserve(db, charge, expires_in=timedelta(minutes=minutes))
+        with pytest.raises(PeriodInvalid, match="expires_in"):
+            await reserve(db, charge, expires_in=length)
         assert counted(world.clone) == before
+        await reserve(db, charge, expires_in=timedelta(days=90))
+
+    world.run(body(world.db))
+
+
+@pytest.mark.parametrize("days", [0, -5, 36_501, 10**9, 10**40, True, 1.5, "30", None])
+def test_usage_is_asked_for_over_a_number_of_days(world: World, days: Any) -> None:
+    async def body(db: Database) -> None:
+        user = await new_account(db, 100)
+        with pytest.raises(PeriodInvalid, match="days"):
+            await usage_analytics(db, user, days=days)
+        assert await usage_analytics(db, user, days=36_500) == []
 
     world.run(body(world.db))
 

@@ -126,6 +126,7 @@ def test_every_function_the_app_may_call_is_a_verb(world: World) -> None:
     )
     verbs = (
         "capture deduct deduct_many expire_due grant_credits open_account refund release reserve"
+        " set_feature_costs"
     )
     assert callable_by_app == [(verb, True) for verb in verbs.split()]
 

@@ -59,7 +59,17 @@ class NotYourAccount(BedplateError):
     """Somebody acts on the account of somebody else."""
 
     code = "credits.not_your_account"
-    advice = "Act as the account's user or as the system; others may use ADMIN_ADJUSTMENT only."
+    advice = (
+        "Act as the account's user or as the system; others may use ADMIN_ADJUSTMENT, or refund "
+        "with authorised=True where the app lets them."
+    )
+
+
+class NotAuthorised(BedplateError):
+    """A user who acts adds credits to an account."""
+
+    code = "credits.not_authorised"
+    advice = "Act as the system, or pass authorised=True where the app lets this user grant."
 
 
 class CostUnknown(BedplateError):
@@ -102,6 +112,13 @@ class GrantInvalid(BedplateError):
 
     code = "credits.grant_invalid"
     advice = "Let it expire in the future, with a zone, or never."
+
+
+class PeriodInvalid(BedplateError):
+    """A period of time is none, or is longer than allowed."""
+
+    code = "credits.period_invalid"
+    advice = "Pass a period within the limits."
 
 
 class BalanceTooLarge(BedplateError):

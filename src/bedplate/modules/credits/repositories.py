@@ -174,8 +174,11 @@ async def statement(db: Handle, user_id: UserId, *, since: datetime, until: date
 
 
 async def usage_analytics(db: Handle, user_id: UserId, days: int = 30) -> list[Usage]:
-    """Return credits and rows per operation over the last `days` of 24 hours (plan D)."""
-    since = clock.now() - timedelta(days=days)
+    """Return credits and rows per operation over the last `days` of 24 hours (plan D).
+
+    Raises PeriodInvalid unless `days` is from 1 to 36,500.
+    """
+    since = clock.now() - timedelta(days=rules.require_days(days))
     rows = await db.all(ANALYTICS, user_id=user_id, since=since)
     return [Usage(operation=kind, credits=int(used), count=count) for kind, used, count in rows]
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from bedplate.kernel.idempotency import KEY_CHARACTERS_MAX
-from bedplate.modules.credits.errors import AmountInvalid, KeyInvalid, UnknownOperation
+from bedplate.modules.credits.errors import (
+    AmountInvalid,
+    KeyInvalid,
+    PeriodInvalid,
+    UnknownOperation,
+)
 from bedplate.modules.credits.models import OperationType
 
 AMOUNT_MAX = 1_000_000_000
 """The most credits that one request may move."""
+
+HOLD_FOR_MAX = timedelta(days=90)
+"""How long a hold may last."""
+
+DAYS_MAX = 36_500
+"""How many days usage is summed over at most: a century."""
 
 DEFAULT_COSTS: Mapping[OperationType, int] = {
     OperationType.AI_TEXT_CHAT: 1,
@@ -64,6 +76,25 @@ def _is_unicode(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def require_hold_time(value: object, place: str = "expires_in") -> timedelta:
+    """Return how long a hold lasts; raises PeriodInvalid."""
+    if not isinstance(value, timedelta) or not timedelta() < value <= HOLD_FOR_MAX:
+        raise PeriodInvalid(
+            f"{place} is no time within {HOLD_FOR_MAX.days} days.",
+            "Pass a positive datetime.timedelta.",
+        )
+    return value
+
+
+def require_days(value: object, place: str = "days") -> int:
+    """Return a number of days to look back; raises PeriodInvalid."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= DAYS_MAX:
+        raise PeriodInvalid(
+            f"{place} is no whole number of days from 1 to {DAYS_MAX}.", "Pass such an int."
+        )
+    return value
 
 
 def costs_document(costs: Mapping[OperationType, int]) -> dict[str, Any]:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import bindparam, update
-
-from bedplate.kernel import clock, ids
+from bedplate.kernel import ids
 from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Writer, carried_context
-from bedplate.kernel.query import Query
-from bedplate.kernel.types import document
 from bedplate.modules.credits import rules
 from bedplate.modules.credits.actions.answers import Account, Expired, Granted, GrantTerms
 from bedplate.modules.credits.actions.calls import call, failure
 from bedplate.modules.credits.errors import GrantInvalid
-from bedplate.modules.credits.models import AdminSettings, OperationType
+from bedplate.modules.credits.models import OperationType
 
 OPENING_CREDITS = 100
 """What an account starts with (plan D)."""
@@ -31,14 +27,10 @@ OPEN = call(
 )
 GRANT = call(
     "SELECT outcome, grant_id, balance, replayed FROM credits.grant_credits("
-    ":id, :user_id, :amount, :key, :terms, :expires_at, :context)"
+    ":id, :user_id, :amount, :key, :terms, :expires_at, :context, :is_authorised)"
 )
 EXPIRE = call("SELECT accounts, credits FROM credits.expire_due(:accounts_max)")
-SET_COSTS = Query(
-    update(AdminSettings).values(
-        feature_costs=bindparam("costs", type_=document()), updated_at=clock.sql_now()
-    )
-)
+SET_COSTS = call("SELECT credits.set_feature_costs(:costs, :context)")
 
 
 async def open_account(db: Writer, user_id: UserId, *, credits: int = OPENING_CREDITS) -> Account:
@@ -66,12 +58,20 @@ async def open_account(db: Writer, user_id: UserId, *, credits: int = OPENING_CR
 
 
 async def grant(
-    db: Writer, user_id: UserId, amount: int, *, key: str, terms: GrantTerms = PLAIN_TERMS
+    db: Writer,
+    user_id: UserId,
+    amount: int,
+    *,
+    key: str,
+    terms: GrantTerms = PLAIN_TERMS,
+    authorised: bool = False,
 ) -> Granted:
     """Add credits to an account, once per key.
 
-    Raises UnknownAccount, AmountInvalid, KeyInvalid, GrantInvalid (it would already be expired),
-    BalanceTooLarge, IdempotencyConflict (other amount or terms under the key).
+    The system grants. A user who acts is refused (NotAuthorised), on the own account too, unless
+    the caller has decided that this one may, and says so by `authorised`. Raises UnknownAccount,
+    AmountInvalid, KeyInvalid, GrantInvalid (it would already be expired), BalanceTooLarge,
+    IdempotencyConflict (other amount or terms under the key).
     """
     expires_at = terms.expires_at
     if expires_at is not None and expires_at.tzinfo is None:
@@ -85,6 +85,7 @@ async def grant(
         terms={"source": terms.source, "priority": terms.priority, "details": terms.details},
         expires_at=expires_at,
         context=carried_context(db),
+        is_authorised=authorised,
     )
     if outcome == "GRANTED":
         return Granted(grant_id=grant_id, amount=amount, balance=balance, replayed=replayed)
@@ -103,6 +104,7 @@ async def expire_due(db: Writer, *, accounts_max: int = SETTLED_MAX) -> Expired:
 async def set_feature_costs(db: Writer, costs: Mapping[OperationType, int]) -> None:
     """Set what operations cost, over the defaults in the code; 0 makes one free.
 
-    Charges already made keep their price. Raises UnknownOperation, AmountInvalid.
+    All of them, so what is not named falls back to its default. Charges already made keep their
+    price; the audit log names who set it. Raises UnknownOperation, AmountInvalid.
     """
-    await db.run(SET_COSTS, costs=rules.costs_document(costs))
+    await db.all(SET_COSTS, costs=rules.costs_document(costs), context=carried_context(db))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Integer, Interval, Text, Uuid, bindparam, text
+from sqlalchemy import Boolean, Integer, Interval, Text, Uuid, bindparam, text
 from sqlalchemy.types import NullType, TypeEngine
 
 from bedplate.kernel.errors import BedplateError, IdempotencyConflict
@@ -19,6 +19,7 @@ from bedplate.modules.credits.errors import (
     CostUnknown,
     GrantInvalid,
     HoldOver,
+    NotAuthorised,
     NotYourAccount,
     RefundRefused,
     UnknownAccount,
@@ -35,6 +36,7 @@ _TYPES: Mapping[str, TypeEngine[Any]] = {
     "amounts": _READ_BY_THE_FUNCTION,
     "context": document(),
     "contexts": document(),
+    "costs": document(),
     "credits": Integer(),
     "default_cost": Integer(),
     "defaults": document(),
@@ -43,6 +45,7 @@ _TYPES: Mapping[str, TypeEngine[Any]] = {
     "expires_in": Interval(),
     "hold_id": Uuid(),
     "id": Uuid(),
+    "is_authorised": Boolean(),
     "ids": _READ_BY_THE_FUNCTION,
     "key": Text(),
     "keys": _READ_BY_THE_FUNCTION,
@@ -58,6 +61,7 @@ _FAILURES: Mapping[str, tuple[type[BedplateError], str]] = {
     "CONFLICT": (IdempotencyConflict, "the key was already used for another request."),
     "HOLD_OVER": (HoldOver, "the hold has ended."),
     "IS_REFUND": (RefundRefused, "usage_id names a refund."),
+    "NOT_AUTHORISED": (NotAuthorised, "a user who acts adds no credits."),
     "NOT_YOURS": (NotYourAccount, "the account belongs to another user than the acting one."),
     "NO_COST": (CostUnknown, "the operation has no cost, and no amount was given."),
     "PAST": (GrantInvalid, "terms.expires_at is not in the future."),

@@ -35,7 +35,7 @@ DEDUCT_MANY = call(
 )
 REFUND = call(
     "SELECT outcome, usage_id, credits, balance, replayed "
-    "FROM credits.refund(:id, :usage_id, :key, :amount, :details, :context)"
+    "FROM credits.refund(:id, :usage_id, :key, :amount, :details, :context, :is_authorised)"
 )
 _DEFAULTS = rules.costs_document(rules.DEFAULT_COSTS)
 
@@ -240,12 +240,14 @@ async def refund(
     key: str,
     amount: int | None = None,
     details: Mapping[str, Any] | None = None,
+    authorised: bool = False,
 ) -> Refunded:
     """Give a charge back, in part or (without an amount) all that is left of it, once per key.
 
     The credits return to the grants that paid, last burned first; those of a grant that expired
-    meanwhile expire at once. Raises UnknownUsage, RefundRefused, BalanceTooLarge,
-    IdempotencyConflict, AmountInvalid, KeyInvalid.
+    meanwhile expire at once. Raises NotYourAccount where a user acts on another's charge, unless
+    the caller has decided that this one may (`authorised`); UnknownUsage, RefundRefused,
+    BalanceTooLarge, IdempotencyConflict, AmountInvalid, KeyInvalid.
     """
     row = await db.one(
         REFUND,
@@ -255,6 +257,7 @@ async def refund(
         amount=None if amount is None else rules.require_amount(amount),
         details=details,
         context=carried_context(db),
+        is_authorised=authorised,
     )
     outcome, refund_id, credits, balance, replayed = row
     if outcome == "REFUNDED":

@@ -16,8 +16,6 @@ from bedplate.modules.credits.models import OperationType
 HOLD_FOR = timedelta(minutes=15)
 """How long a hold lasts unless the caller says otherwise."""
 
-HOLD_FOR_MAX = timedelta(days=90)
-
 RESERVE = call(
     "SELECT outcome, hold_id, credits, available, expires_at, replayed FROM credits.reserve("
     ":id, :user_id, CAST(:operation AS credits.operation_type), :key, :amount, :details, "
@@ -36,10 +34,8 @@ async def reserve(
     """Set the credits of a charge to come aside, once per key, for at most 90 days.
 
     They lower what can be spent, not the balance, and belong to their grants: a grant that expires
-    meanwhile keeps them until the hold ends. Raises what `deduct` raises.
+    meanwhile keeps them until the hold ends. Raises what `deduct` raises, and PeriodInvalid.
     """
-    if not timedelta() < expires_in <= HOLD_FOR_MAX:
-        raise AmountInvalid("expires_in is not within 90 days.", "Pass a positive timedelta.")
     operation = rules.operation_of(charge.operation)
     row = await db.one(
         RESERVE,
@@ -50,7 +46,7 @@ async def reserve(
         amount=None if charge.amount is None else rules.require_amount(charge.amount),
         details=charge.details,
         default_cost=rules.DEFAULT_COSTS.get(operation),
-        expires_in=expires_in,
+        expires_in=rules.require_hold_time(expires_in),
         context=carried_context(db),
     )
     outcome, hold_id, credits, available, expires_at, replayed = row

@@ -133,6 +133,7 @@ ACTIONS = (
     "CREDITS_CAPTURED",
     "CREDITS_RELEASED",
     "CREDITS_EXPIRED",
+    "FEATURE_COSTS_SET",
 )
 CAPTURED = ("credit_balances", "credit_grants", "admin_settings", "features")
 

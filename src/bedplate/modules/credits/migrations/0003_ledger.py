@@ -39,6 +39,18 @@ BEGIN
     RETURN bedplate.context('actor');
 END $$;
 
+CREATE FUNCTION credits.require_actor() RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_actor CONSTANT {user_key} := bedplate.actor_key(NULL::{user_key});
+BEGIN
+    IF v_actor IS NOT NULL
+       AND NOT EXISTS (SELECT FROM {users_table} u WHERE u.{users_id} = v_actor)
+    THEN
+        RAISE EXCEPTION 'The acting user is not among the users.' USING ERRCODE = 'BP002';
+    END IF;
+END $$;
+
 CREATE FUNCTION credits.enter() RETURNS text
     LANGUAGE sql VOLATILE
     RETURN pg_catalog.set_config('bedplate.audited', 'credits', true);
@@ -236,6 +248,10 @@ BEGIN
     ELSIF p_operation <> 'ADMIN_ADJUSTMENT' AND v_actor <> p_user_id::text THEN
         problem := 'NOT_YOURS';
     ELSE
+        -- An account's own user is one for sure.
+        IF v_actor <> p_user_id::text THEN
+            PERFORM credits.require_actor();
+        END IF;
         at := bedplate.clock();
         IF v_due <= at THEN
             SELECT s.remaining, s.held INTO remaining, held
@@ -341,6 +357,7 @@ FUNCTIONS = {
     "change(int, int)": "A balance before and after, as the audit log writes it.",
     "leave()": "Lets capture see changes again.",
     "enter()": "Tells capture that the verb records by itself what it changes.",
+    "require_actor()": "Raises BP002 where who acts is none of the users.",
     "act(jsonb)": "Takes over who is acting, as the call carries it; returns the actor.",
 }
 """Each with its comment, in the order in which they can be dropped."""

@@ -40,6 +40,7 @@ CREATE TRIGGER tr_usage_history_refundable BEFORE INSERT ON credits.usage_histor
 REFUND = """
 CREATE FUNCTION credits.refund(
     p_id uuid, p_usage_id uuid, p_key text, p_amount int, p_details jsonb, p_context jsonb,
+    p_is_authorised boolean DEFAULT false,
     OUT outcome text, OUT usage_id uuid, OUT credits int, OUT balance int, OUT replayed boolean
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -62,7 +63,13 @@ BEGIN
         outcome := 'IS_REFUND';
         RETURN;
     END IF;
-    SELECT * INTO v_account FROM credits.lock_account(v_charge.user_id, NULL, p_context);
+    SELECT * INTO v_account FROM credits.lock_account(
+        v_charge.user_id, CASE WHEN NOT p_is_authorised THEN v_charge.operation_type END,
+        p_context);
+    outcome := v_account.problem;
+    IF outcome IS NOT NULL THEN
+        RETURN;
+    END IF;
     SELECT h.* INTO v_done FROM credits.usage_history h
     WHERE h.credit_balance_id = v_account.balance_id AND h.action = 'refund' AND h.key = p_key;
     IF FOUND THEN
@@ -138,7 +145,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION credits.require_refundable() IS
     'Refuses a refund of what is no charge, or beyond what is left of it.';
-COMMENT ON FUNCTION credits.refund(uuid, uuid, text, int, jsonb, jsonb) IS
+COMMENT ON FUNCTION credits.refund(uuid, uuid, text, int, jsonb, jsonb, boolean) IS
     'Gives a charge back, in whole or in part, to the grants that paid for it.';
 """
 
@@ -373,7 +380,7 @@ COMMENT ON FUNCTION credits.release(uuid, jsonb) IS 'Frees what a hold set aside
 """
 
 SIGNATURES = (
-    "refund(uuid, uuid, text, int, jsonb, jsonb)",
+    "refund(uuid, uuid, text, int, jsonb, jsonb, boolean)",
     "reserve(uuid, {user_key}, credits.operation_type, text, int, jsonb, int, interval, jsonb)",
     "capture(uuid, uuid, int, jsonb)",
     "release(uuid, jsonb)",

@@ -1,4 +1,4 @@
-"""Opening accounts, granting credits, booking what expired, and the ledger as one view."""
+"""Opening accounts, granting, booking what expired, setting prices; the ledger as one view."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ CREATE FUNCTION credits.open_account(
     SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 BEGIN
     PERFORM credits.act(p_context);
+    PERFORM credits.require_actor();
     PERFORM credits.enter();
     INSERT INTO credits.credit_balances (id, user_id, clerk_user_id, credits_remaining)
     SELECT p_id, u.{users_id}, {clerk_id}, p_credits FROM {users_table} u
@@ -58,7 +59,7 @@ COMMENT ON FUNCTION credits.open_account(uuid, {user_key}, int, jsonb) IS
 GRANT = """
 CREATE FUNCTION credits.grant_credits(
     p_id uuid, p_user_id {user_key}, p_amount int, p_key text, p_terms jsonb,
-    p_expires_at timestamptz, p_context jsonb,
+    p_expires_at timestamptz, p_context jsonb, p_is_authorised boolean DEFAULT false,
     OUT outcome text, OUT grant_id uuid, OUT balance int, OUT replayed boolean
 )
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -71,6 +72,11 @@ DECLARE
     v_priority CONSTANT int := (p_terms ->> 'priority')::int;
     v_details CONSTANT jsonb := nullif(p_terms -> 'details', 'null');
 BEGIN
+    -- Not even to the own account: credits would come from nowhere.
+    IF NOT p_is_authorised AND credits.act(p_context) IS NOT NULL THEN
+        outcome := 'NOT_AUTHORISED';
+        RETURN;
+    END IF;
     SELECT * INTO v_account FROM credits.lock_account(p_user_id, NULL, p_context);
     outcome := v_account.problem;
     IF outcome IS NOT NULL THEN
@@ -119,7 +125,7 @@ BEGIN
     PERFORM credits.leave();
 END $$;
 COMMENT ON FUNCTION credits.grant_credits(
-    uuid, {user_key}, int, text, jsonb, timestamptz, jsonb
+    uuid, {user_key}, int, text, jsonb, timestamptz, jsonb, boolean
 ) IS 'Adds credits to an account, once per key.';
 """
 
@@ -150,6 +156,31 @@ COMMENT ON FUNCTION credits.expire_due(int) IS
     'Books what expired, and ends holds that are over, in accounts where any did.';
 """
 
+COSTS = """
+CREATE FUNCTION credits.set_feature_costs(p_costs jsonb, p_context jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_before jsonb;
+BEGIN
+    PERFORM credits.act(p_context);
+    PERFORM credits.require_actor();
+    PERFORM credits.enter();
+    INSERT INTO credits.admin_settings DEFAULT VALUES ON CONFLICT (id) DO NOTHING;
+    SELECT s.feature_costs INTO v_before FROM credits.admin_settings s FOR UPDATE;
+    IF p_costs IS DISTINCT FROM v_before THEN
+        UPDATE credits.admin_settings SET feature_costs = p_costs, updated_at = bedplate.now();
+        INSERT INTO credits.audit_logs (action, entity_type, entity_id, changes, description)
+        VALUES ('FEATURE_COSTS_SET', 'AdminSettings', 'singleton',
+                jsonb_build_object('before', jsonb_build_object('feature_costs', v_before),
+                                   'after', jsonb_build_object('feature_costs', p_costs)),
+                'feature costs set');
+    END IF;
+    PERFORM credits.leave();
+END $$;
+COMMENT ON FUNCTION credits.set_feature_costs(jsonb, jsonb) IS
+    'Sets what operations cost, over the defaults in the code.';
+"""
+
 LEDGER = """
 CREATE VIEW credits.ledger WITH (security_invoker = true) AS
 SELECT g.credit_balance_id, g.created_at AS at, 'grant' AS kind, g.id, g.amount
@@ -171,8 +202,9 @@ COMMENT ON COLUMN credits.ledger.amount IS 'Credits that came (positive) or went
 
 SIGNATURES = (
     "open_account(uuid, {user_key}, int, jsonb)",
-    "grant_credits(uuid, {user_key}, int, text, jsonb, timestamptz, jsonb)",
+    "grant_credits(uuid, {user_key}, int, text, jsonb, timestamptz, jsonb, boolean)",
     "expire_due(int)",
+    "set_feature_costs(jsonb, jsonb)",
 )
 
 
@@ -183,7 +215,7 @@ def upgrade() -> None:
     is_bound = lines.is_bound("users")
     clerk_id, unchanging = ("NULL", "") if is_bound else ("u.clerk_id", "FOR KEY SHARE")
     opening = OPENING.replace("{clerk_id}", clerk_id).replace("{unchanging}", unchanging)
-    for text in (opening, GRANT, EXPIRE):
+    for text in (opening, GRANT, EXPIRE, COSTS):
         run(lines.with_places(text))
     run(LEDGER)
     lines.executable(*(lines.with_places(signature) for signature in SIGNATURES))
