@@ -11,6 +11,7 @@ from bedplate.modules.credits.actions import (
     Refunded,
     Refused,
     Released,
+    Settled,
     capture,
     deduct,
     deduct_many,
@@ -24,6 +25,7 @@ from bedplate.modules.credits.actions import (
     set_feature_costs,
 )
 from bedplate.modules.credits.errors import (
+    AccountsUnsettled,
     AmountInvalid,
     AnswerUnknown,
     BalanceTooLarge,
@@ -84,6 +86,7 @@ __all__ = [
     "DEFAULT_COSTS",
     "MODULE",
     "Account",
+    "AccountsUnsettled",
     "AdminSettings",
     "AmountInvalid",
     "AnswerUnknown",
@@ -117,6 +120,7 @@ __all__ = [
     "Refunded",
     "Refused",
     "Released",
+    "Settled",
     "Statement",
     "UnknownAccount",
     "UnknownHold",

@@ -128,6 +128,13 @@ class BalanceTooLarge(BedplateError):
     advice = "Grant less."
 
 
+class AccountsUnsettled(BedplateError):
+    """What expired could not be booked in some accounts; in all others it was."""
+
+    code = "credits.accounts_unsettled"
+    advice = "Run `bedplate check`, and see the server's log for what is wrong with them."
+
+
 class AnswerUnknown(BedplateError):
     """A verb answered what this version of the code does not know."""
 

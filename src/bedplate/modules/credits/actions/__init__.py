@@ -1,7 +1,6 @@
 """The verbs of `credits` that write."""
 
 from bedplate.modules.credits.actions.accounts import (
-    SETTLED_MAX,
     expire_due,
     grant,
     open_account,
@@ -18,12 +17,12 @@ from bedplate.modules.credits.actions.answers import (
     Refunded,
     Refused,
     Released,
+    Settled,
 )
 from bedplate.modules.credits.actions.charges import deduct, deduct_many, deduct_or_raise, refund
 from bedplate.modules.credits.actions.holds import capture, release, reserve
 
 __all__ = [
-    "SETTLED_MAX",
     "Account",
     "Charge",
     "Deducted",
@@ -34,6 +33,7 @@ __all__ = [
     "Refunded",
     "Refused",
     "Released",
+    "Settled",
     "capture",
     "deduct",
     "deduct_many",

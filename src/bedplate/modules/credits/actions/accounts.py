@@ -8,7 +8,13 @@ from bedplate.kernel import ids
 from bedplate.kernel.context import UserId
 from bedplate.kernel.database import Writer, carried_context
 from bedplate.modules.credits import rules
-from bedplate.modules.credits.actions.answers import Account, Expired, Granted, GrantTerms
+from bedplate.modules.credits.actions.answers import (
+    Account,
+    Expired,
+    Granted,
+    GrantTerms,
+    Settled,
+)
 from bedplate.modules.credits.actions.calls import call, failure
 from bedplate.modules.credits.errors import GrantInvalid
 from bedplate.modules.credits.models import OperationType
@@ -18,8 +24,8 @@ OPENING_CREDITS = 100
 
 PLAIN_TERMS = GrantTerms()
 
-SETTLED_MAX = 1_000
-"""How many accounts one call of `expire_due` settles."""
+SETTLED_MAX = 50
+"""How many accounts one call of `expire_due` settles: they are locked until its end."""
 
 OPEN = call(
     "SELECT outcome, balance_id, balance, available, created "
@@ -29,7 +35,10 @@ GRANT = call(
     "SELECT outcome, grant_id, balance, replayed FROM credits.grant_credits("
     ":id, :user_id, :amount, :key, :terms, :expires_at, :context, :is_authorised)"
 )
-EXPIRE = call("SELECT accounts, credits FROM credits.expire_due(:accounts_max)")
+EXPIRE = call(
+    "SELECT accounts, credits, failed, last, last_id "
+    "FROM credits.expire_due(:accounts_max, :after, :after_id)"
+)
 SET_COSTS = call("SELECT credits.set_feature_costs(:costs, :context)")
 
 
@@ -92,13 +101,25 @@ async def grant(
     raise failure(outcome)
 
 
-async def expire_due(db: Writer, *, accounts_max: int = SETTLED_MAX) -> Expired:
+async def expire_due(
+    db: Writer, *, accounts_max: int = SETTLED_MAX, after: Settled | None = None
+) -> Expired:
     """Book what expired, and end holds that are over, in up to `accounts_max` accounts.
 
     Verbs settle the account they touch by themselves; this is for accounts that nobody touches.
+    Those that were due first come first; `after` goes on behind an earlier call's `last`. An
+    account that cannot be settled stops no other, and is named in `failed`.
     """
-    accounts, credits = await db.one(EXPIRE, accounts_max=accounts_max)
-    return Expired(accounts=accounts, credits=credits)
+    moment_, balance_id = (None, None) if after is None else (after.due, after.balance_id)
+    accounts, credits, failed, last, last_id = await db.one(
+        EXPIRE, accounts_max=accounts_max, after=moment_, after_id=balance_id
+    )
+    return Expired(
+        accounts=accounts,
+        credits=credits,
+        failed=tuple(failed),
+        last=None if last is None else Settled(due=last, balance_id=last_id),
+    )
 
 
 async def set_feature_costs(db: Writer, costs: Mapping[OperationType, int]) -> None:

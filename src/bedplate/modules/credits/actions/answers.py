@@ -116,8 +116,22 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """How far settling came: to this account, which was due then."""
+
+    due: datetime
+    balance_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expired:
-    """How many accounts were settled, and how many credits expired in them."""
+    """How many accounts were settled, and how many credits expired in them.
+
+    `failed` are the balances that could not be settled; `last` is where to go on, None where
+    nothing else was due.
+    """
 
     accounts: int
     credits: int
+    failed: tuple[UUID, ...]
+    last: Settled | None

@@ -32,6 +32,8 @@ from bedplate.modules.credits.errors import (
 _READ_BY_THE_FUNCTION = NullType()
 _TYPES: Mapping[str, TypeEngine[Any]] = {
     "accounts_max": Integer(),
+    "after": moment(),
+    "after_id": Uuid(),
     "amount": Integer(),
     "amounts": _READ_BY_THE_FUNCTION,
     "context": document(),

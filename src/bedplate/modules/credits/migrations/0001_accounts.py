@@ -49,7 +49,7 @@ CREATE TABLE credits.credit_balances (
 );
 
 CREATE INDEX ix_credit_balances_next_expiry
-    ON credits.credit_balances (next_expiry)
+    ON credits.credit_balances (next_expiry, id)
     WHERE next_expiry IS NOT NULL;
 COMMENT ON TABLE credits.credit_balances IS 'Accounts of credits.';
 COMMENT ON COLUMN credits.credit_balances.id IS 'Key (UUIDv7).';

@@ -129,30 +129,49 @@ COMMENT ON FUNCTION credits.grant_credits(
 ) IS 'Adds credits to an account, once per key.';
 """
 
+# The moment is asked once, so that the index is read up to it and no further. An account that
+# cannot be settled is left as it was and named; the next batch goes on behind it.
 EXPIRE = """
-CREATE FUNCTION credits.expire_due(p_limit int, OUT accounts int, OUT credits bigint)
+CREATE FUNCTION credits.expire_due(
+    p_limit int, p_after timestamptz, p_after_id uuid,
+    OUT accounts int, OUT credits bigint, OUT failed uuid[], OUT last timestamptz, OUT last_id uuid
+)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     SET enable_hashjoin = off SET enable_mergejoin = off
     SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
+    v_now CONSTANT timestamptz := bedplate.clock();
+    v_after CONSTANT timestamptz := coalesce(p_after, '-infinity');
+    v_after_id CONSTANT uuid := coalesce(p_after_id, '00000000-0000-0000-0000-000000000000');
     v_account record;
     v_left int;
 BEGIN
     accounts := 0;
     credits := 0;
+    failed := '{}';
     -- Whoever holds a lock settles that account itself.
     FOR v_account IN
-        SELECT b.id, b.credits_remaining FROM credits.credit_balances b
-        WHERE b.next_expiry <= bedplate.clock()
-        ORDER BY b.next_expiry LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+        SELECT b.id, b.next_expiry, b.credits_remaining FROM credits.credit_balances b
+        WHERE b.next_expiry <= v_now AND (b.next_expiry, b.id) > (v_after, v_after_id)
+        ORDER BY b.next_expiry, b.id LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     LOOP
-        SELECT s.remaining INTO v_left
-        FROM credits.settle(v_account.id, bedplate.clock()) AS s;
-        accounts := accounts + 1;
-        credits := credits + v_account.credits_remaining - v_left;
+        last := v_account.next_expiry;
+        last_id := v_account.id;
+        BEGIN
+            SELECT s.remaining INTO v_left FROM credits.settle(v_account.id, v_now) AS s;
+            accounts := accounts + 1;
+            credits := credits + v_account.credits_remaining - v_left;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'Account % was not settled: %', v_account.id, SQLERRM;
+            failed := failed || v_account.id;
+        END;
     END LOOP;
+    IF accounts + cardinality(failed) < p_limit THEN
+        last := NULL;
+        last_id := NULL;
+    END IF;
 END $$;
-COMMENT ON FUNCTION credits.expire_due(int) IS
+COMMENT ON FUNCTION credits.expire_due(int, timestamptz, uuid) IS
     'Books what expired, and ends holds that are over, in accounts where any did.';
 """
 
@@ -203,7 +222,7 @@ COMMENT ON COLUMN credits.ledger.amount IS 'Credits that came (positive) or went
 SIGNATURES = (
     "open_account(uuid, {user_key}, int, jsonb)",
     "grant_credits(uuid, {user_key}, int, text, jsonb, timestamptz, jsonb, boolean)",
-    "expire_due(int)",
+    "expire_due(int, timestamptz, uuid)",
     "set_feature_costs(jsonb, jsonb)",
 )
 

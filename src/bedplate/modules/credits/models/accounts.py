@@ -75,6 +75,7 @@ class CreditBalance(Identified, Timestamped, Model):
         Index(
             "ix_credit_balances_next_expiry",
             "next_expiry",
+            "id",
             postgresql_where=text("next_expiry IS NOT NULL"),
         ),
         {"schema": SCHEMA, "comment": "Accounts of credits.", "info": {GUARDED: "user_id"}},
