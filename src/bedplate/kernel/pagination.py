@@ -178,6 +178,28 @@ def decode(cursor: str, keys: Sequence[Key], bound_to: bytes) -> Position:
     return Position(tuple(converted), bool(backward))
 
 
+def page_of(
+    rows: list[T], size: int, position: Position | None, keys: Sequence[Key], bound_to: bytes
+) -> Page[T]:
+    """Make the page of the rows found from a position on, which may be one more than its size."""
+    backward = position is not None and position.backward
+    more, rows = len(rows) > size, rows[:size]
+    if backward:
+        rows.reverse()
+
+    def cursor(row: T, *, to_earlier: bool) -> str:
+        values = tuple(getattr(row, key.name) for key in keys)
+        return encode(Position(values, to_earlier), bound_to)
+
+    has_next = bool(rows) and (more or backward)
+    has_previous = bool(rows) and (more if backward else position is not None)
+    return Page(
+        rows,
+        cursor(rows[-1], to_earlier=False) if has_next else None,
+        cursor(rows[0], to_earlier=True) if has_previous else None,
+    )
+
+
 def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 

@@ -99,21 +99,7 @@ class Asked:
 
     def page(self, rows: list[Any], size: int, position: Position | None) -> Page[Any]:
         """Make the page of the rows found, which may be one more than its size."""
-        backward = position is not None and position.backward
-        more, rows = len(rows) > size, rows[:size]
-        if backward:
-            rows.reverse()
-        has_next = bool(rows) and (more or backward)
-        has_previous = bool(rows) and (more if backward else position is not None)
-        return Page(
-            rows,
-            self._cursor(rows[-1], to_earlier=False) if has_next else None,
-            self._cursor(rows[0], to_earlier=True) if has_previous else None,
-        )
-
-    def _cursor(self, row: Any, *, to_earlier: bool) -> str:
-        values = tuple(getattr(row, key.name) for key in self.shape.keys)
-        return pagination.encode(Position(values, to_earlier), self.bound_to)
+        return pagination.page_of(rows, size, position, self.shape.keys, self.bound_to)
 
 
 def _mark(index: int) -> str:

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Numeric, bindparam, func, select, text
+from sqlalchemy import Integer, Numeric, Uuid, bindparam, column, func, select, text
 
-from bedplate.kernel import clock
+from bedplate.kernel import clock, pagination
 from bedplate.kernel.context import UserId
 from bedplate.kernel.handle import Handle
+from bedplate.kernel.pagination import PAGE_SIZE, Key, Page
 from bedplate.kernel.query import Query
 from bedplate.kernel.repository import Repository
 from bedplate.kernel.types import moment, user_key
@@ -37,7 +38,7 @@ BALANCE_AT: Query[Any] = Query(
         """
         SELECT
             (SELECT coalesce(sum(l.amount), 0)::bigint FROM credits.ledger l
-             WHERE l.credit_balance_id = b.id AND l.at <= m.at)
+             WHERE l.user_id = b.user_id AND l.at <= m.at)
             - (SELECT coalesce(sum(g.remaining - coalesce(
                    (SELECT sum(a.amount) FROM credits.hold_allocations a
                     JOIN credits.credit_holds h ON h.id = a.hold_id
@@ -54,16 +55,35 @@ BALANCE_AT: Query[Any] = Query(
         """
     ).bindparams(USER, AT)
 )
-ENTRIES: Query[Any] = Query(
-    text(
-        """
-        SELECT l.at, l.kind, l.id, l.amount
-        FROM credits.ledger l JOIN credits.credit_balances b ON b.id = l.credit_balance_id
-        WHERE b.user_id = :user_id AND l.at > :since AND l.at <= :until
-        ORDER BY l.at, l.id
-        """
-    ).bindparams(USER, bindparam("since", type_=moment()), bindparam("until", type_=moment()))
+ENTRY_KEYS = (
+    Key("at", column("at", moment()), descending=False, nullable=False),
+    Key("id", column("id", Uuid()), descending=False, nullable=False),
 )
+
+
+def _entries(beyond: str, within: str, order: str) -> Query[Any]:
+    return Query(
+        text(
+            f"""
+            SELECT l.at, l.kind, l.id, l.amount FROM credits.ledger l
+            WHERE l.user_id = :user_id AND (l.at, l.id) {beyond} (:mark_at, :mark_id)
+              AND l.at {within} :bound ORDER BY l.at {order}, l.id {order} LIMIT :rows
+            """
+        ).bindparams(
+            USER,
+            bindparam("mark_at", type_=moment()),
+            bindparam("mark_id", type_=Uuid()),
+            bindparam("bound", type_=moment()),
+            bindparam("rows", type_=Integer()),
+        )
+    )
+
+
+ENTRIES = _entries(">", "<=", "ASC")
+EARLIER_ENTRIES = _entries("<", ">", "DESC")
+LAST_ID = UUID(int=2**128 - 1)
+"""What no entry of a moment comes behind."""
+
 ANALYTICS = Query(
     select(
         UsageHistory.operation_type,
@@ -159,18 +179,59 @@ async def statement(db: Handle, user_id: UserId, *, since: datetime, until: date
     """Return every change of an account after `since` up to `until`; raises UnknownAccount.
 
     Credits that are over but not booked yet show in `closing` and get their entry when booked;
-    `expire_due` books them. Read it in one `db.read()` where the account is in use.
+    `expire_due` books them. Read it in one `db.read()` where the account is in use. Raises
+    LimitExceeded for more entries than the project's rows_max: read those by `ledger_entries`.
     """
     opening = await balance_of(db, user_id, at=since)
-    rows = await db.all(ENTRIES, user_id=user_id, since=since, until=until)
+    rows = await db.all(
+        ENTRIES, user_id=user_id, mark_at=since, mark_id=LAST_ID, bound=until, rows=None
+    )
     closing = await balance_of(db, user_id, at=until)
     return Statement(
         since=since,
         until=until,
         opening=opening.credits,
-        entries=tuple(Entry(at=at, kind=kind, id=id_, amount=n) for at, kind, id_, n in rows),
+        entries=tuple(_entry(row) for row in rows),
         closing=closing.credits,
     )
+
+
+async def ledger_entries(
+    db: Handle,
+    user_id: UserId,
+    *,
+    since: datetime,
+    until: datetime,
+    size: int = PAGE_SIZE,
+    at: str | None = None,
+) -> Page[Entry]:
+    """Return a page of an account's changes after `since` up to `until`, oldest first.
+
+    A user without an account has an empty one. `at` is the `next` or `previous` of another page.
+    Raises CursorInvalid for a cursor of another user or window, LimitExceeded for a size outside
+    1 to 1,000.
+    """
+    pagination.check_size(size)
+    values = [str(user_id), since, until]
+    bound_to = pagination.fingerprint(b"credits.ledger", values, ENTRY_KEYS, deleted=False)
+    position = None if at is None else pagination.decode(at, ENTRY_KEYS, bound_to)
+    is_backward = position is not None and position.backward
+    mark_at, mark_id = (since, LAST_ID) if position is None else position.values
+    rows = await db.all(
+        EARLIER_ENTRIES if is_backward else ENTRIES,
+        user_id=user_id,
+        mark_at=mark_at,
+        mark_id=mark_id,
+        bound=since if is_backward else until,
+        rows=size + 1,
+    )
+    found = [_entry(row) for row in rows]
+    return pagination.page_of(found, size, position, ENTRY_KEYS, bound_to)
+
+
+def _entry(row: Any) -> Entry:
+    at, kind, id_, amount = row
+    return Entry(at=at, kind=kind, id=id_, amount=amount)
 
 
 async def usage_analytics(db: Handle, user_id: UserId, days: int = 30) -> list[Usage]:
