@@ -19,11 +19,12 @@ from sqlalchemy import BigInteger, Text, Uuid, bindparam, text
 from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Job, Running
 from bedplate.kernel.module import ModuleManifest
+from bedplate.kernel.pool import AsyncLeaf
 from bedplate.kernel.query import Query
 from bedplate.kernel.registry import Registry
 from bedplate.kernel.settings import load
 from bedplate.operations.work import Worker, WorkOptions
-from bedplate.project import database
+from bedplate.project import MakeLeaf, database
 from bedplate.testing import Clone
 from tests.aside import Crew
 
@@ -92,10 +93,10 @@ def registry(*jobs: Any) -> Registry:
     return Registry([ModuleManifest(name="crew", package="tests.shop", models=(), jobs=jobs)])
 
 
-def open_database(url: str, size: int = 8) -> Database:
+def open_database(url: str, size: int = 8, leaf: MakeLeaf = AsyncLeaf) -> Database:
     """A database, not open yet; behind no pooler."""
     settings = replace(load(), database_url=url, transaction_pooler=False, pool_size_max=size)
-    return database(settings, registry(), url)
+    return database(settings, registry(), url, leaf)
 
 
 async def work(url: str, lease_ms: int, concurrency: int) -> None:

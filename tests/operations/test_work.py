@@ -76,7 +76,7 @@ async def test_draining_looks_again_where_a_job_came_back_while_it_looked(db: Da
     looking = asyncio.Event()
 
     class Slow(Worker):
-        async def _claim(self) -> int:
+        async def _claim(self) -> bool:
             found = await super()._claim()
             if not found and self._running:
                 looking.set()

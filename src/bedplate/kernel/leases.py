@@ -70,11 +70,13 @@ class Lease:
 class Claimed(Generic[L]):
     """What a claim brought: rows that are now held, and rows that it ended.
 
-    Those had run out of time and of attempts (FAILED), or were to be cancelled (CANCELLED).
+    Those had run out of time and of attempts (FAILED), or were to be cancelled (CANCELLED). `again`
+    tells that it brought nothing only because another claim was faster: more may be due.
     """
 
     held: list[L]
     ended: list[L]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class Leases(Generic[L]):
             # claim sees both.
             if not isinstance(w, Database):
                 raise
-            rows = []
+            return Claimed([], [], again=True)
         running = [row for row in rows if row.state == State.RUNNING]
         return Claimed(running, [row for row in rows if row.state != State.RUNNING])
 

@@ -103,14 +103,18 @@ class Worker:
         self._declared = False
         self._look_at_periods_ns = 0
         self._said = ""
+        self._broken: BaseException | None = None
 
     async def run(self, stopping: asyncio.Event) -> Tally:
-        """Work until `stopping` is set; then let what runs end within the grace, or release it."""
+        """Work until `stopping` is set; then let what runs end within the grace, or release it.
+
+        A fault of its own ends it, too: leases that nobody keeps would be given to others.
+        """
         async with AsyncExitStack() as stack:
             self._beside(stack, self._listener.run(), self._keep_leases(), self._watch(stopping))
             wait = POLL_FIRST_S
             try:
-                while not stopping.is_set():
+                while self._goes_on(stopping):
                     self._wake.clear()
                     found = await self._look()
                     wait = POLL_FIRST_S if found or self._woken else min(wait * 2, self._longest)
@@ -129,7 +133,7 @@ class Worker:
         async with AsyncExitStack() as stack:
             self._beside(stack, self._keep_leases(), self._watch(stopping))
             try:
-                while not stopping.is_set():
+                while self._goes_on(stopping):
                     self._wake.clear()
                     # What runs while we look may be due again by the time the answer is here.
                     idle = not self._running
@@ -156,7 +160,20 @@ class Worker:
 
     def _beside(self, stack: AsyncExitStack, *coroutines: Coroutine[Any, Any, None]) -> None:
         for coroutine in coroutines:
-            stack.push_async_callback(_cancelled, asyncio.create_task(coroutine))
+            task = asyncio.create_task(coroutine)
+            task.add_done_callback(self._ended_beside)
+            stack.push_async_callback(_cancelled, task)
+
+    def _ended_beside(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+            self._wake.set()
+
+    def _goes_on(self, stopping: asyncio.Event) -> bool:
+        """Tell whether to go on; raises what ended a task that the worker cannot do without."""
+        if self._broken is not None:
+            raise self._broken
+        return not stopping.is_set()
 
     def _hear(self) -> None:
         self._woken = True
@@ -173,7 +190,7 @@ class Worker:
         except TimeoutError:
             pass
 
-    async def _look(self) -> int:
+    async def _look(self) -> bool:
         """Claim what is due; say once, and wait, where the database does not answer."""
         try:
             found = await self._claim()
@@ -181,15 +198,18 @@ class Worker:
             if error.message != self._said:
                 self._said = error.message
                 self._note(f"The worker waits: {error.message}")
-            return 0
+            return False
         self._said = ""
         return found
 
-    async def _claim(self) -> int:
-        """Begin the periods that are due, then claim and start as many jobs as are free to run."""
+    async def _claim(self) -> bool:
+        """Begin the periods that are due, then claim and start as many jobs as are free to run.
+
+        Returns whether another look is worth while at once.
+        """
         await self._begin_periods()
         if not self._free:
-            return 0
+            return False
         options = self._options
         claimed = await JOB_LEASES.claim(
             self._db, self.holder, limit=self._free, lease=options.lease, kinds=self._kinds
@@ -198,7 +218,7 @@ class Worker:
             self._count(row, Ended.FAILED if row.state == State.FAILED else Ended.CANCELLED)
         for row in claimed.held:
             self._start(row)
-        return len(claimed.held) + len(claimed.ended)
+        return bool(claimed.held or claimed.ended or claimed.again)
 
     async def _begin_periods(self) -> None:
         if nanoseconds() < self._look_at_periods_ns:
@@ -260,8 +280,8 @@ class Worker:
                         work.stop(Stop.CANCELLED)
 
     async def _leave(self) -> None:
-        """Let what runs end within the grace; then stop it, and give it back."""
-        if self._running:
+        """Let what runs end within the grace, while its lease is kept; then give it back."""
+        if self._running and self._broken is None:
             await asyncio.wait(self._running, timeout=self._options.grace.total_seconds())
         for work in list(self._running.values()):
             work.stop(Stop.LEAVING)
