@@ -115,6 +115,33 @@ def test_a_unique_key_gives_the_job_that_waits_or_runs(world: World) -> None:
     world.run(body(world.db))
 
 
+COPIED = (
+    "INSERT INTO bedplate.jobs (id, kind, payload, unique_key)"
+    " SELECT gen_random_uuid(), kind, payload, unique_key FROM bedplate.jobs LIMIT 1"
+)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_key_that_is_kept_is_unique_once_its_job_succeeded_too(world: World, kept: bool) -> None:
+    options = JobOptions(unique_key="account 1", unique_kept=kept)
+
+    async def body(db: Database) -> None:
+        first = await enqueue(db, SEND, Parcel(1), options=options)
+        await JOB_LEASES.finish(db, Lease.of((await claim(db)).held[0]))
+        again = await enqueue(db, SEND, Parcel(2), options=JobOptions(unique_key="account 1"))
+        assert (again == first) == kept
+        # Raw SQL meets the same index; a dead letter or what was cancelled keeps nobody away.
+        with pytest.raises(UniqueViolation):
+            await db.run(text(COPIED))
+        await db.run(text("UPDATE bedplate.jobs SET state = 'FAILED', finished_at = now()"))
+        assert await enqueue(db, SEND, Parcel(3), options=options) != first
+        if kept:
+            with pytest.raises(UniqueViolation):
+                await JOB_LEASES.retry(db, first)
+
+    world.run(body(world.db))
+
+
 def test_a_dead_letter_is_not_retried_beside_a_new_job_of_its_key(world: World) -> None:
     options = JobOptions(unique_key="account 1")
 

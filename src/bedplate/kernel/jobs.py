@@ -17,7 +17,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy import ARRAY, SmallInteger, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Boolean, SmallInteger, Text, Uuid, bindparam, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bedplate.kernel import clock, ids
@@ -30,7 +30,7 @@ from bedplate.kernel.errors import (
     SerializationFailure,
     UsageError,
 )
-from bedplate.kernel.leased import ATTEMPTS_MAX, KEY_CHARACTERS_MAX, PRIORITY_MAX, Leased
+from bedplate.kernel.leased import ATTEMPTS_MAX, KEY_CHARACTERS_MAX, PRIORITY_MAX, UNIQUE_IN, Leased
 from bedplate.kernel.leases import DOUBLING, Backoff, Lease, Leases
 from bedplate.kernel.model import Model
 from bedplate.kernel.query import Query
@@ -99,7 +99,7 @@ _INSERT: Query[Any] = Query(
 # A conflict with a row that this statement does not see yet gives no id: it is asked again.
 _INSERT_MANY: Query[Any] = Query(
     text(
-        """
+        f"""
         WITH given AS (
             SELECT * FROM unnest(
                 CAST(:ids AS uuid[]), CAST(:payloads AS text[]),
@@ -107,19 +107,18 @@ _INSERT_MANY: Query[Any] = Query(
             ) AS given (id, payload, serial_key, unique_key)
         ),
         made AS (
-            INSERT INTO bedplate.jobs (
-                id, kind, payload, priority, run_at, max_attempts, serial_key, unique_key
-            )
-            SELECT id, :kind, CAST(payload AS jsonb), :priority,
-                coalesce(:run_at, bedplate.now()), :max_attempts, serial_key, unique_key
+            INSERT INTO bedplate.jobs (id, kind, payload, priority, run_at,
+                max_attempts, serial_key, unique_key, unique_kept)
+            SELECT id, :kind, CAST(payload AS jsonb), :priority, coalesce(:run_at, bedplate.now()),
+                :max_attempts, serial_key, unique_key, :unique_kept
             FROM given ORDER BY unique_key, id
-            ON CONFLICT (unique_key) WHERE state IN ('PENDING', 'RUNNING') DO NOTHING
+            ON CONFLICT (unique_key) WHERE {UNIQUE_IN} DO NOTHING
             RETURNING id, unique_key
         )
         SELECT id, unique_key FROM made WHERE unique_key IS NOT NULL
         UNION ALL
         SELECT jobs.id, jobs.unique_key FROM bedplate.jobs JOIN given USING (unique_key)
-        WHERE jobs.state IN ('PENDING', 'RUNNING')
+        WHERE {UNIQUE_IN}
         """
     ).bindparams(
         *_OPTIONS,
@@ -127,6 +126,7 @@ _INSERT_MANY: Query[Any] = Query(
         bindparam("payloads", type_=ARRAY(Text)),
         bindparam("serial_keys", type_=ARRAY(Text)),
         bindparam("unique_keys", type_=ARRAY(Text)),
+        bindparam("unique_kept", type_=Boolean),
     )
 )
 _NOTIFY: Query[Any] = Query(text(f"SELECT pg_notify('{CHANNEL}', '')"))
@@ -249,13 +249,15 @@ class JobOptions:
     `run_at` is the earliest start (None: at once). A step of `priority` (-20 to 20) is worth a
     minute of waiting. Jobs of one `serial_key`, of whatever kind, run one after the other in the
     order in which they were enqueued; one that waits for another attempt makes the rest wait. While
-    a job of the same kind and `unique_key` waits or runs, no second one is made.
+    a job of the same kind and `unique_key` waits or runs, no second one is made; nor, if that one
+    was `unique_kept`, once it SUCCEEDED and for as long as its row stays (7 days).
     """
 
     run_at: datetime | None = None
     priority: int = 0
     serial_key: str | None = None
     unique_key: str | None = None
+    unique_kept: bool = False
 
     def __post_init__(self) -> None:
         _require_between("priority", self.priority, -PRIORITY_MAX, PRIORITY_MAX)
@@ -267,8 +269,8 @@ _PLAIN = JobOptions()
 async def enqueue(w: Writer, job: Job[P], payload: P, *, options: JobOptions = _PLAIN) -> UUID:
     """Ask for a job in the caller's transaction (or at once on `db`); return its id.
 
-    With a unique_key under which a job waits or runs already, that one's id. Raises FieldInvalid
-    for a payload of another type, LimitExceeded above 64 KiB.
+    With a unique_key that a job has already, that one's id. Raises FieldInvalid for a payload of
+    another type, LimitExceeded above 64 KiB.
     """
     if options.unique_key is not None:
         return (await enqueue_many(w, job, [payload], options=options))[0]
@@ -293,10 +295,8 @@ async def enqueue_many(
     if not encoded:
         return []
     made = ids.many(len(encoded))
-    serial_key, unique_key = (
-        _key("serial_key", options.serial_key),
-        _key("unique_key", options.unique_key, prefix=f"{job.name}:"),
-    )
+    serial_key = _key("serial_key", options.serial_key)
+    unique_key = _key("unique_key", options.unique_key, prefix=f"{job.name}:")
     if unique_key is not None:
         # The first of them stands for all.
         encoded = encoded[:1]
@@ -308,6 +308,7 @@ async def enqueue_many(
             payloads=encoded,
             serial_keys=[serial_key] * len(encoded),
             unique_keys=[unique_key] * len(encoded),
+            unique_kept=options.unique_kept,
             **_values(job, options),
         )
         if unique_key is None or found:

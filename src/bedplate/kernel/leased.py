@@ -45,6 +45,10 @@ sort all there are than follow the index. Of a function call it expects a third.
 """
 
 
+UNIQUE_IN = "(state IN ('PENDING', 'RUNNING') OR unique_kept AND state = 'SUCCEEDED')"
+"""The states in which a row keeps others of its unique_key away, as it chose."""
+
+
 class State(enum.StrEnum):
     """How far the work is; the last three are final."""
 
@@ -59,7 +63,8 @@ class Leased(Identified, kw_only=True, repr=False, eq=False):
     """A row that is work: state, turn, keys, attempts, and the lease of whoever works on it.
 
     `run_at` is the earliest start. Of rows with one `serial_key` one runs at a time, in the order
-    of their ids; of rows with one `unique_key` there is one that waits or runs.
+    of their ids; of rows with one `unique_key` there is one that waits, runs or,
+    where it is `unique_kept`, SUCCEEDED.
     """
 
     state: Mapped[str] = mapped_column(
@@ -95,6 +100,9 @@ class Leased(Identified, kw_only=True, repr=False, eq=False):
     errors: Mapped[list[dict[str, Any]]] = mapped_column(
         document(), init=False, sort_order=812, server_default="[]"
     )
+    unique_kept: Mapped[bool] = mapped_column(
+        sa.Boolean, sort_order=813, default=False, server_default=sa.false()
+    )
 
 
 def leased_columns() -> list[sa.Column[Any]]:
@@ -121,6 +129,7 @@ def leased_columns() -> list[sa.Column[Any]]:
         sa.Column("cancel_requested_at", at, comment="When its cancellation was asked for."),
         sa.Column("finished_at", at, comment="When it reached a final state."),
         required("errors", JSONB(), "'[]'", "What went wrong, attempt by attempt; no values."),
+        required("unique_kept", sa.Boolean(), "false", "Unique once it SUCCEEDED, too."),
     ]
 
 
@@ -187,5 +196,5 @@ _INDEXES = (
     ("ix", "finished_at", "finished_at", "finished_at IS NOT NULL"),
     ("ix", "serial_order", "serial_key, id", "state = 'PENDING' AND serial_key IS NOT NULL"),
     ("uq", "serial_key", "serial_key", "state = 'RUNNING'"),
-    ("uq", "unique_key", "unique_key", "state IN ('PENDING', 'RUNNING')"),
+    ("uq", "unique_key", "unique_key", UNIQUE_IN),
 )

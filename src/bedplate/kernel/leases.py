@@ -239,7 +239,7 @@ class Leases(Generic[L]):
     async def retry(self, w: Writer, id: UUID) -> bool:
         """Let a FAILED row be tried anew, with all its attempts; False where it is not FAILED.
 
-        Raises UniqueViolation where another row of its unique_key waits or runs by now.
+        Raises UniqueViolation where another row has its unique_key by now.
         """
         return await w.first(self._retry, id=id) is not None
 

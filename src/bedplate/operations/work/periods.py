@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import INTERVAL
 from bedplate.kernel import ids
 from bedplate.kernel.database import Database
 from bedplate.kernel.jobs import Periodic
+from bedplate.kernel.leased import UNIQUE_IN
 from bedplate.kernel.query import Query
 
 LOOK_AGAIN_S = 5.0
@@ -38,7 +39,7 @@ _DECLARE: Query[Any] = Query(
 # waits or runs, its unique key keeps the next one out.
 _BEGIN: Query[Any] = Query(
     text(
-        """
+        f"""
         WITH at AS MATERIALIZED (SELECT bedplate.clock() AS moment),
         begun AS (
             UPDATE bedplate.periods SET next_at = to_timestamp(
@@ -52,7 +53,7 @@ _BEGIN: Query[Any] = Query(
         FROM begun JOIN unnest(
             CAST(:names AS text[]), CAST(:ids AS uuid[]), CAST(:max_attempts AS smallint[])
         ) AS given (name, id, max_attempts) USING (name)
-        ON CONFLICT (unique_key) WHERE state IN ('PENDING', 'RUNNING') DO NOTHING
+        ON CONFLICT (unique_key) WHERE {UNIQUE_IN} DO NOTHING
         """
     ).bindparams(
         bindparam("names", type_=ARRAY(Text)),
