@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from bedplate.modules.auth import User, users
 from bedplate.modules.mining import Miner, miners, record_payment
 from bedplate.operations import checks
 from bedplate.testing import Clone
+from tests.modules.accounting.deeds import rule_of
 from tests.world import CLIENTS, World
 
 # The order in which rows were written: room that an earlier test freed is used again, so a row's
@@ -31,6 +33,24 @@ from tests.world import CLIENTS, World
 AS_WRITTEN = " ORDER BY xmin::text::bigint, ctid"
 
 FAR = date(2099, 12, 31)
+# What must be nowhere, counted by hand from the rows.
+WRONG = """
+SELECT i.invoice_number, i.status::text FROM accounting.invoices i
+LEFT JOIN (SELECT invoice_id, sum(amount_paid) AS paid, count(*) AS many
+           FROM accounting.invoice_payments GROUP BY 1) p ON p.invoice_id = i.id
+LEFT JOIN (SELECT invoice_id, sum(amount) AS back FROM accounting.invoice_refunds GROUP BY 1) r
+    ON r.invoice_id = i.id
+WHERE i.paid_amount <> coalesce(p.paid, 0) OR i.paid_amount > i.total_amount
+   OR i.refunded_amount <> coalesce(r.back, 0) OR i.refunded_amount > i.paid_amount
+   OR (i.status IN ('PAID', 'REFUNDED')) <> (i.paid_amount = i.total_amount)
+   OR (i.status = 'REFUNDED') <> (i.refunded_amount = i.total_amount)
+   OR (i.status IN ('PAID', 'REFUNDED')) <> (i.paid_date IS NOT NULL)
+UNION ALL
+SELECT c.id::text, 'spent twice' FROM mining.cost_payments c
+JOIN (SELECT cost_payment_id, sum(amount_paid) AS spent
+      FROM accounting.invoice_payments GROUP BY 1) p ON p.cost_payment_id = c.id
+WHERE p.spent > c.amount
+"""
 
 _numbers = itertools.count(1)
 
@@ -94,18 +114,24 @@ def at_once(
     each: list[tuple[Any, ...]],
     isolation: str = "READ COMMITTED",
 ) -> list[str]:
-    """Run a statement once for each set of values, all at once as the app; tell how each ended."""
+    """Run a statement once for each set of values, all at once as the app; tell how each ended.
+
+    None begins before all are connected. There are CLIENTS of them at most.
+    """
+    assert len(each) <= CLIENTS
+    connected = Barrier(len(each))
 
     def one(values: tuple[Any, ...]) -> str:
         try:
             with psycopg.connect(clone.url) as app:
+                connected.wait(60)
                 app.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}".encode())
                 app.execute(statement.encode(), values)
         except psycopg.errors.Error as error:
-            return error.diag.constraint_name or error.sqlstate or "error"
+            return rule_of(error)
         return "done"
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    with ThreadPoolExecutor(len(each)) as pool:
         return list(pool.map(one, each))
 
 

@@ -1,4 +1,4 @@
-"""Clerks: processes that issue invoices on several connections at once, and write down which."""
+"""Clerks: processes that do an office's work, and a book of each that says what it did."""
 
 from __future__ import annotations
 
@@ -6,75 +6,15 @@ import json
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
-
-import psycopg
 
 from bedplate.kernel import processes
 from tests.aside import run_aside
+from tests.modules.accounting.deeds import END, LIMIT_S, Order, work
 
 KILL = ((signal.SIGKILL, 10.0),)
-LIMIT_S = 300.0
-ISSUE = (
-    "UPDATE accounting.invoices SET status = 'ISSUED' WHERE id = %s AND status = 'DRAFT'"
-    " RETURNING invoice_number"
-)
-NUMBER = "SELECT invoice_number FROM accounting.invoices WHERE id = %s"
-END = "end\n"
-
-
-def settle(url: str, invoice: str, is_kept: bool) -> str | None:
-    """Issue an invoice, or roll back once it has its number; return the number it was given."""
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        try:
-            with psycopg.connect(url) as app:
-                if not is_kept:
-                    app.execute(ISSUE, [invoice])
-                    app.rollback()
-                    return None
-                # Who was cut off does not know whether it was issued: whoever asks again sees it.
-                rows = app.execute(ISSUE, [invoice]).fetchall()
-                rows = rows or app.execute(NUMBER, [invoice]).fetchall()
-            return str(rows[0][0])
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "the server stays away"
-            time.sleep(0.05)
-
-
-def issue(url: str, orders: str, book: str, threads: str) -> None:
-    """Read what is to be issued; write a line for each that is."""
-    work: list[tuple[str, bool]] = json.loads(Path(orders).read_text())
-    with Path(book).open("a") as written, ThreadPoolExecutor(int(threads)) as pool:
-
-        def one(order: tuple[str, bool]) -> None:
-            number = settle(url, *order)
-            if number is not None:
-                _write(written, f"{order[0]} {number}\n")
-
-        list(pool.map(one, work))
-        _write(written, END)
-
-
-RUN = """
-SELECT count(*) FROM accounting.run_recurring(accounting.billing_day(bedplate.clock()), 2, true)
-"""
-
-
-def bill(url: str) -> None:
-    """Bill two templates at a time until nothing is due."""
-    with psycopg.connect(url, autocommit=True) as app:
-        while app.execute(RUN).fetchall()[0][0]:
-            pass
-
-
-def _write(book: IO[str], line: str) -> None:
-    book.write(line)
-    book.flush()
 
 
 @dataclass
@@ -94,7 +34,7 @@ class Clerk:
         return END in self.lines()
 
     def acknowledged(self) -> dict[str, str]:
-        """Which invoices it was told are issued, and their numbers."""
+        """How its orders were answered, by their keys."""
         pairs = [line.split() for line in self.lines() if line != END]
         return {pair[0]: pair[1] for pair in pairs}
 
@@ -108,15 +48,15 @@ class Office:
     threads: int
     clerks: list[Clerk] = field(default_factory=list[Clerk])
 
-    def start(self, work: list[tuple[str, bool]] | Path) -> Clerk:
+    def start(self, orders: list[Order] | Path) -> Clerk:
         """Start a clerk with work of its own, or with what another was asked to do."""
         place = self.folder / f"clerk-{len(self.clerks)}"
-        orders = work if isinstance(work, Path) else place.with_suffix(".orders")
-        if not isinstance(work, Path):
-            orders.write_text(json.dumps(work))
+        path = orders if isinstance(orders, Path) else place.with_suffix(".orders")
+        if not isinstance(orders, Path):
+            path.write_text(json.dumps(orders))
         book = place.with_suffix(".book")
-        arguments = (self.url, str(orders), str(book), str(self.threads))
-        clerk = Clerk(run_aside(issue, place, *arguments), book, orders)
+        arguments = (self.url, str(path), str(book), str(self.threads))
+        clerk = Clerk(run_aside(work, place, *arguments), book, path)
         self.clerks.append(clerk)
         return clerk
 

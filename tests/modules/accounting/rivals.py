@@ -11,6 +11,7 @@ import psycopg
 
 from bedplate.testing import Clone
 from tests.asking import waiting
+from tests.modules.accounting.deeds import rule_of
 
 WAIT_S = 60.0
 # Anything that waits for a lock will do: of the two, only the second can.
@@ -31,10 +32,6 @@ def told(url: str, request: Request) -> str:
     except psycopg.Error as error:
         return rule_of(error)
     return "done"
-
-
-def rule_of(error: psycopg.Error) -> str:
-    return error.diag.constraint_name or error.sqlstate or type(error).__name__
 
 
 def wait_until(clone: Clone, enough: Callable[[int], bool]) -> None:

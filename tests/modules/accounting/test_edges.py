@@ -43,7 +43,7 @@ from tests.modules.accounting.business import (
     template,
 )
 from tests.modules.accounting.rivals import meanwhile, told
-from tests.world import World
+from tests.world import CLIENTS, World
 
 TWO = (
     "INSERT INTO accounting.invoice_payments (id, invoice_id, cost_payment_id, amount_paid)"
@@ -325,7 +325,7 @@ async def _an_invoice(db: Database, due: date) -> UUID:
 def test_of_many_who_set_a_price_from_one_day_one_wins(world: World) -> None:
     who = world.run(customer(world.db))
     set_one = "SELECT accounting.set_price(gen_random_uuid(), %s, %s, %s, %s)"
-    days = [date(2026, 1 + number % 4, 1) for number in range(24)]
+    days = [date(2026, 1 + number % 4, 1) for number in range(CLIENTS)]
     wanted = [(who.id, 1 + number, day, who.by) for number, day in enumerate(days)]
     ended = at_once(world.clone, set_one, wanted)
     assert ended.count("done") == 4

@@ -40,7 +40,7 @@ from bedplate.modules.accounting import (
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import as_owner, ask
 from tests.modules.accounting.business import at_once, broken, customer, drafted, issued, money
-from tests.world import World
+from tests.world import CLIENTS, World
 
 
 def test_a_draft_has_no_number_and_an_issue_gives_one(
@@ -270,7 +270,7 @@ def test_of_many_who_issue_the_same_draft_one_does(world: World) -> None:
 
     id = world.run(body(world.db))
     statement = "UPDATE accounting.invoices SET status = 'ISSUED' WHERE id = %s"
-    ended = at_once(world.clone, statement, [(id,)] * 8)
+    ended = at_once(world.clone, statement, [(id,)] * CLIENTS)
     # An ISSUED invoice that is set to ISSUED again changes nothing.
     assert set(ended) == {"done"}
     assert ask(world.clone, "SELECT last_number FROM bedplate.number_series") == [(1,)]
@@ -363,7 +363,7 @@ def test_the_overdue_run_flips_each_invoice_once(world: World, frozen_clock: Fro
 
     ids = world.run(prepare(world.db))
     frozen_clock.set(datetime(2026, 5, 11, 12, tzinfo=UTC))
-    ended = at_once(world.clone, "SELECT accounting.run_overdue(%s)", [(100,)] * 6)
+    ended = at_once(world.clone, "SELECT accounting.run_overdue(%s)", [(100,)] * CLIENTS)
     assert set(ended) == {"done"}
 
     async def body(db: Database) -> None:

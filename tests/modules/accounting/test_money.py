@@ -18,12 +18,11 @@ from bedplate.modules.accounting import Invoice, issue_invoices
 from bedplate.testing import FrozenClock
 from tests import proofs
 from tests.asking import ask
-from tests.modules.accounting.business import broken, customer, drafted, money
-from tests.modules.accounting.rivals import rule_of
+from tests.modules.accounting.business import WRONG, broken, customer, drafted, money
+from tests.modules.accounting.deeds import rule_of
 from tests.modules.accounting.scenarios import DAY, PAY, REFUND
-from tests.world import World
+from tests.world import CLIENTS, World
 
-CLIENTS = 8
 FULL = 20_000
 INSERT = (
     "INSERT INTO accounting.invoices (id, user_id, total_miners, unit_price, due_date, created_by)"
@@ -38,24 +37,6 @@ FAIR = {
 REMOVE = "DELETE FROM accounting.invoice_payments WHERE invoice_id = %s AND cost_payment_id = %s"
 CANCEL = "UPDATE accounting.invoices SET status = 'CANCELLED' WHERE id = %s"
 FORGED = "UPDATE accounting.invoices SET paid_amount = total_amount, status = 'PAID' WHERE id = %s"
-# What must be nowhere, counted by hand from the rows.
-WRONG = """
-SELECT i.invoice_number, i.status::text FROM accounting.invoices i
-LEFT JOIN (SELECT invoice_id, sum(amount_paid) AS paid, count(*) AS many
-           FROM accounting.invoice_payments GROUP BY 1) p ON p.invoice_id = i.id
-LEFT JOIN (SELECT invoice_id, sum(amount) AS back FROM accounting.invoice_refunds GROUP BY 1) r
-    ON r.invoice_id = i.id
-WHERE i.paid_amount <> coalesce(p.paid, 0) OR i.paid_amount > i.total_amount
-   OR i.refunded_amount <> coalesce(r.back, 0) OR i.refunded_amount > i.paid_amount
-   OR (i.status IN ('PAID', 'REFUNDED')) <> (i.paid_amount = i.total_amount)
-   OR (i.status = 'REFUNDED') <> (i.refunded_amount = i.total_amount)
-   OR (i.status IN ('PAID', 'REFUNDED')) <> (i.paid_date IS NOT NULL)
-UNION ALL
-SELECT c.id::text, 'spent twice' FROM mining.cost_payments c
-JOIN (SELECT cost_payment_id, sum(amount_paid) AS spent
-      FROM accounting.invoice_payments GROUP BY 1) p ON p.cost_payment_id = c.id
-WHERE p.spent > c.amount
-"""
 
 
 @pytest.fixture(params=["async"])

@@ -33,7 +33,7 @@ from bedplate.modules.accounting import (
 from bedplate.testing import FrozenClock
 from tests.asking import as_owner, ask
 from tests.modules.accounting.business import at_once, broken, customer, drafted, issued, money
-from tests.world import World
+from tests.world import CLIENTS, World
 
 PAY = (
     "INSERT INTO accounting.invoice_payments (id, invoice_id, cost_payment_id, amount_paid)"
@@ -129,7 +129,7 @@ def test_parallel_payments_never_pay_more_than_an_invoice_asks(
     async def body(db: Database) -> list[tuple[object, object, str]]:
         who = await customer(db)
         made = await issued(db, who)
-        return [(made.id, await money(db, who, "30.00"), "3.00") for _ in range(12)]
+        return [(made.id, await money(db, who, "30.00"), "3.00") for _ in range(CLIENTS)]
 
     wanted = world.run(body(world.db))
     ended = at_once(world.clone, PAY, wanted, isolation)
@@ -145,7 +145,7 @@ def test_parallel_allocations_never_spend_a_payment_twice(world: World, isolatio
     async def body(db: Database) -> list[tuple[object, object, str]]:
         who = await customer(db)
         paid = await money(db, who, "10.00")
-        return [((await issued(db, who)).id, paid, "3.00") for _ in range(12)]
+        return [((await issued(db, who)).id, paid, "3.00") for _ in range(CLIENTS)]
 
     wanted = world.run(body(world.db))
     ended = at_once(world.clone, PAY, wanted, isolation)
@@ -196,13 +196,13 @@ def test_parallel_refunds_never_give_back_more_than_was_paid(world: World) -> No
         "INSERT INTO accounting.invoice_refunds (id, invoice_id, key, amount)"
         " VALUES (gen_random_uuid(), %s, %s, 3)"
     )
-    ended = at_once(world.clone, refund, [(id, str(n)) for n in range(12)])
+    ended = at_once(world.clone, refund, [(id, str(n)) for n in range(CLIENTS)])
     assert sorted(set(ended)) == ["done", "over_refund"]
     assert ended.count("done") == 6
     same = at_once(
         world.clone,
         "SELECT accounting.give_back(gen_random_uuid(), %s, 'one', 1, NULL)",
-        [(id,)] * 8,
+        [(id,)] * CLIENTS,
     )
     assert set(same) == {"done"}
     ((given,),) = ask(world.clone, "SELECT refunded_amount FROM accounting.invoices")

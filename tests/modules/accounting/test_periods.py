@@ -31,8 +31,9 @@ from tests import proofs
 from tests.aside import run_aside
 from tests.asking import as_owner, ask
 from tests.modules.accounting.business import broken, customer, template
-from tests.modules.accounting.clerks import KILL, RUN, bill
-from tests.world import World
+from tests.modules.accounting.clerks import KILL
+from tests.modules.accounting.deeds import BILL, bill
+from tests.world import CLIENTS, World
 
 DAY = timedelta(days=1)
 # The first of each month, the 28th, the last (the leap day too), and days on which clocks change:
@@ -118,7 +119,7 @@ class Year:
     customers: int
 
 
-SMALL = Year(2, 3, ("Europe/Berlin",), 4, 1)
+SMALL = Year(3, 3, ("Europe/Berlin",), CLIENTS, 1)
 FULL = Year(
     first=1,
     last=12,
@@ -126,7 +127,7 @@ FULL = Year(
         *("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Berlin", "America/New_York"),
         *("Australia/Lord_Howe", "Asia/Kathmandu"),
     ),
-    workers=16,
+    workers=CLIENTS,
     customers=4,
 )
 
@@ -153,7 +154,7 @@ def run_at_once(clone: Clone, workers: int, clock: FrozenClock, moments: Iterato
 
         def bill(client: psycopg.Connection[Any]) -> int:
             runs = 1
-            while client.execute(RUN).fetchall()[0][0]:
+            while client.execute(BILL.encode()).fetchall()[0][0]:
                 runs += 1
             return runs
 

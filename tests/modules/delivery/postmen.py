@@ -28,6 +28,7 @@ from bedplate.modules.delivery import Category, Mail
 from bedplate.project import database
 from bedplate.testing import Clone
 from tests.asking import ask
+from tests.world import CLIENTS
 
 SENDER = "Shop <billing@shop.example>"
 NEWS = Category("tests.news")
@@ -163,7 +164,7 @@ def opened(clone: Clone, url: str | None, **settings: Any) -> Database:
         for key, value in given.items()
         if value is not None
     }
-    own = replace(clone.settings, sections={"delivery": sources}, pool_size_max=20)
+    own = replace(clone.settings, sections={"delivery": sources}, pool_size_max=CLIENTS)
     return database(own, registry.load(own.modules, own.folder), clone.url)
 
 

@@ -24,11 +24,10 @@ from tests.asking import ask
 from tests.modules.delivery.crew import CONCURRENCY, crew_of, kill_and_forget
 from tests.modules.delivery.postmen import DROP_AFTERWARDS, PostOffice, a_mail, opened, statuses
 from tests.modules.delivery.test_workers import SWEEP_NOW
+from tests.world import CLIENTS
 
 KEYS = 1_000
 ASKED_TIMES = 3
-CLIENTS = 32
-WORKERS = 8
 KILLS = 15
 LONGEST_S = 900.0
 
@@ -113,7 +112,8 @@ async def test_mail_under_fire(bedplate_clone: Clone, tmp_path: Path) -> None:
         "keys": KEYS,
         "asked_times": ASKED_TIMES,
         "clients": CLIENTS,
-        "workers": WORKERS,
+        "workers": CLIENTS // CONCURRENCY,
+        "at_once_each": CONCURRENCY,
         "killed": killed,
         "statuses": dict(found),
         "accepted_keys": len(accepted),
@@ -137,7 +137,7 @@ async def delivered(
     killed = 0
     over = "SELECT count(*) FROM delivery.outgoing_mails WHERE state = 'SUCCEEDED'"
     with crew_of(clone, folder, post.url) as crew:
-        for _ in range(WORKERS):
+        for _ in range(CLIENTS // CONCURRENCY):
             crew.start()
         while (done := ask(clone, over)[0][0]) < KEYS:
             assert time.monotonic() - began < LONGEST_S, crew.logs()
@@ -157,9 +157,10 @@ Run by `pytest --full`; {platform.machine()}, {os.cpu_count()} CPUs, Python \
 {platform.python_version()}, a real SMTP server in the same machine.
 
 {figures["keys"]:,} mails, each asked for {figures["asked_times"]} times by {figures["clients"]} \
-clients at once; {figures["workers"]} worker processes, {figures["killed"]} of them killed with \
-SIGKILL at random (seed {figures["seed"]}). The server failed one in ten: 4xx, broken connections \
-before and after it had taken the mail; one address in fifty does not exist.
+clients at once; {figures["workers"]} worker processes of {figures["at_once_each"]} jobs at once \
+each, {figures["killed"]} of them killed with SIGKILL at random (seed {figures["seed"]}). The \
+server failed one in ten: 4xx, broken connections before and after it had taken the mail; one \
+address in fifty does not exist.
 
 | | |
 |---|---|

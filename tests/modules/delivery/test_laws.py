@@ -23,6 +23,7 @@ from bedplate.testing import Clone, FrozenClock
 from tests.asking import as_owner, ask
 from tests.modules.delivery.postmen import LEGAL, PostOffice, a_mail
 from tests.sabotage import Guard
+from tests.world import CLIENTS
 
 # What each status needs beside itself, so that nothing but the transition can be at fault.
 ENDED = "holder = NULL, expires_at = NULL, finished_at = bedplate.now(), next_retry_at = NULL"
@@ -178,7 +179,7 @@ async def one_key_twice(
 ) -> set[str]:
     asked = a_mail(to="ada@example.com")
     try:
-        await asyncio.gather(*(send(db, asked) for _ in range(8)))
+        await asyncio.gather(*(send(db, asked) for _ in range(CLIENTS)))
     except BedplateError as error:
         return {error.code}
     await deliver_due(db)

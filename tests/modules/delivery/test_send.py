@@ -33,6 +33,7 @@ from bedplate.modules.delivery import (
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
 from tests.modules.delivery.postmen import LEGAL, NEWS, PostOffice, a_mail, opened
+from tests.world import CLIENTS
 
 
 async def test_a_mail_arrives_as_it_was_written(db: Database, post: PostOffice) -> None:
@@ -107,7 +108,7 @@ async def test_two_at_once_under_one_key_are_one(
 ) -> None:
     for number in range(5):
         asked = a_mail(dedupe_key=f"race-{number}")
-        answers = await asyncio.gather(*(send(db, asked) for _ in range(16)))
+        answers = await asyncio.gather(*(send(db, asked) for _ in range(CLIENTS)))
         assert len(set(answers)) == 1
     assert ask(bedplate_clone, "SELECT count(*) FROM delivery.outgoing_mails") == [(5,)]
 

@@ -20,9 +20,9 @@ from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
 from tests.modules.delivery.crew import CONCURRENCY, crew_of, kill_and_forget
 from tests.modules.delivery.postmen import PostOffice, a_mail, opened, statuses
+from tests.world import CLIENTS
 
 MAILS = 60
-WORKERS = 4
 SWEEP_NOW = "UPDATE bedplate.periods SET next_at = bedplate.now() WHERE name = 'delivery.sweep'"
 
 
@@ -50,7 +50,7 @@ async def test_many_workers_deliver_each_mail_once(
 ) -> None:
     async with db.transaction() as tx:
         asked = [await send(tx, a_mail()) for _ in range(MAILS)]
-    async with databases(bedplate_clone, post.url, WORKERS) as made:
+    async with databases(bedplate_clone, post.url, CLIENTS) as made:
         done = await asyncio.gather(*(until_empty(each) for each in made))
     assert sum(each.sent for each in done) == MAILS
     assert sum(each.lost + each.failed for each in done) == 0

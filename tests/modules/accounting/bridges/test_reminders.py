@@ -30,6 +30,7 @@ from bedplate.modules.delivery import (
 from tests.modules.accounting.bridges.billing import Billing
 from tests.modules.accounting.business import Customer, customer, money
 from tests.modules.delivery.postmen import opened
+from tests.world import CLIENTS
 
 REMINDER = CATEGORIES[NotificationType.PAYMENT_REMINDER]
 
@@ -221,9 +222,9 @@ async def many(billing: Billing, count: int) -> list[Invoice]:
 
 
 async def test_runs_beside_one_another_remind_and_mark_once(billing: Billing) -> None:
-    """IN6: six processes' worth of connections, each round twice, on two days of one stage."""
+    """IN6: 32 pools of connections, each round twice, on two days of one stage."""
     made = await many(billing, 40)
-    others = [opened(billing.clone, billing.post.url) for _ in range(6)]
+    others = [opened(billing.clone, billing.post.url) for _ in range(CLIENTS)]
     for each in others:
         await each.open()
 
