@@ -13,7 +13,8 @@ import pytest
 
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
-from tests.modules.accounting import scenarios
+from tests.modules.accounting import row_guards, scenarios
+from tests.modules.accounting.row_guards import ALTER, DROP, UNLOCKED
 from tests.modules.accounting.scenarios import Scenario
 from tests.sabotage import Guard
 from tests.spares import Spares
@@ -64,8 +65,6 @@ def world(world: World) -> World:
     return world
 
 
-DROP = "DROP TRIGGER tr_{0}_{1} ON accounting.{0}"
-ALTER = "ALTER TABLE accounting.{} DROP CONSTRAINT {}"
 # What many products number with: a sequence, which no rollback turns back.
 SEQUENCE = """
 CREATE SEQUENCE bedplate.hasty;
@@ -109,7 +108,6 @@ PRIVILEGES_BACK = """
 REVOKE UPDATE, DELETE ON accounting.audit_logs FROM PUBLIC;
 ALTER TABLE accounting.audit_logs ENABLE TRIGGER USER
 """
-UNLOCKED = {"part": " FOR NO KEY UPDATE", "instead": ""}
 NO_RULES = ";".join(
     ALTER.format("invoices", f"ck_invoices_{rule}")
     for rule in ("paid_amount", "refunded_amount", "status")
@@ -149,6 +147,11 @@ GUARDS: dict[str, Guard[Scenario]] = {
     ),
     "the counter, for the largest": Guard(
         scenarios.numbers_while_one_rolls_back, "uq_invoices_invoice_number", statement=LARGEST
+    ),
+    "the counter, for the largest, and the key of numbers": Guard(
+        scenarios.numbers_while_one_rolls_back,
+        "a gap",
+        statement=f"{LARGEST};{ALTER.format('invoices', 'uq_invoices_invoice_number')}",
     ),
     "the rule of given numbers": Guard(
         scenarios.a_number_of_ones_own,
@@ -341,9 +344,21 @@ GUARDS: dict[str, Guard[Scenario]] = {
     "the log is written by the database": Guard(
         scenarios.issued_by_raw_sql,
         "not audited",
-        statement=DROP.format("invoices", "log_UPDATE"),
+        statement=DROP.format("invoices", "log_update"),
     ),
+    **row_guards.GUARDS,
 }
+# All triggers of ours, each with its function, and all unique keys. Primary keys are left out:
+# without one there is no row to speak of, and nothing of ours works.
+STANDING = """
+SELECT t.tgname, p.pronamespace::regnamespace || '.' || p.proname
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE c.relnamespace = 'accounting'::regnamespace AND NOT t.tgisinternal
+UNION ALL
+SELECT c.relname, '' FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE c.relnamespace = 'accounting'::regnamespace
+  AND (i.indisunique AND NOT i.indisprimary OR i.indisexclusion)
+"""
 
 
 @pytest.mark.parametrize("scenario", {guard.scenario: None for guard in GUARDS.values()})
@@ -356,3 +371,12 @@ def test_without_the_guard_it_breaks_and_is_seen(world: World, name: str) -> Non
     guard = GUARDS[name]
     guard.take_away(world.clone, "accounting")
     assert guard.seen in guard.scenario(world)
+
+
+def test_nothing_stands_guard_that_was_never_taken_away(world: World) -> None:
+    """By name, or by a part of its function."""
+    statements = " ".join(guard.statement for guard in GUARDS.values())
+    functions = {f"accounting.{guard.function}" for guard in GUARDS.values()}
+    standing = ask(world.clone, STANDING)
+    assert len(standing) > 30
+    assert [name for name, way in standing if name not in statements and way not in functions] == []
