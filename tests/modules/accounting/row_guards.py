@@ -61,6 +61,11 @@ GUARDS: dict[str, Guard[Scenario]] = {
             "invoice_notifications", "uq_invoice_notifications_invoice_id_notification_type_stage"
         ),
     ),
+    "what is older than the setting is not mailed": Guard(
+        row_scenarios.mail_of_what_is_older,
+        "mails what is older",
+        statement=DROP.format("billing_settings", "from"),
+    ),
     "one allocation of a payment per invoice": Guard(
         row_scenarios.one_payment_twice_on_one_invoice,
         "accepted",

@@ -128,6 +128,15 @@ def a_message_twice(world: World) -> set[str]:
     return refused(world, TELL, made)
 
 
+def mail_of_what_is_older(world: World) -> set[str]:
+    """Mail is switched on, as if it had been for years."""
+    world.clock.set(DAY)
+    on = "(mail_invoices, mail_invoices_from) VALUES (true, '2020-01-01')"
+    assert told(world.clone.url, (f"INSERT INTO accounting.billing_settings {on}", [])) == "done"
+    rows = ask(world.clone, "SELECT mail_invoices_from FROM accounting.billing_settings")
+    return set() if rows == [(DAY,)] else {"mails what is older"}
+
+
 def one_payment_twice_on_one_invoice(world: World) -> set[str]:
     (made,), (paid,) = to_pay(world, 1, "20.00")
     assert told(world.clone.url, (PAY, [made, paid, 5])) == "done"
