@@ -179,6 +179,67 @@ def test_of_a_large_database_some_rows_are_copied_with_all_that_they_refer_to(
     assert found["customers"] >= found["orders"]
 
 
+DRAWN = """
+CREATE SCHEMA host;
+CREATE TABLE host.tickets (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text);
+INSERT INTO host.tickets (what) SELECT 'x' FROM generate_series(1, 40);
+CREATE SEQUENCE host.numbers START 7;
+CREATE SEQUENCE host.untouched START 5 INCREMENT -1 MAXVALUE 5;
+SELECT nextval('host.numbers');
+CREATE MATERIALIZED VIEW host.loud AS SELECT id, upper(what) AS what FROM host.tickets;
+CREATE MATERIALIZED VIEW host.few AS SELECT count(*) AS n FROM host.loud;
+CREATE MATERIALIZED VIEW host.later AS SELECT id FROM host.tickets WITH NO DATA;
+"""
+
+
+@pytest.mark.parametrize("sampled", [False, True], ids=["full", "sampled"])
+def test_a_copy_goes_on_counting_where_the_live_database_is_and_its_views_are_filled(
+    given: Target, database: TestDatabase, sampled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute(DRAWN)
+    monkeypatch.setattr(copies, "FULL_BYTES_MAX", 0 if sampled else copies.FULL_BYTES_MAX)
+    monkeypatch.setattr(sample, "ROWS_PER_TABLE", 10)
+    with (
+        grounds(given) as ground,
+        ground.copy() as copy,
+        psycopg.connect(copy.owner_url) as owner,
+    ):
+        assert copy.data == ("sampled" if sampled else "full")
+
+        def one(query: str) -> object:
+            (row,) = owner.execute(query.encode()).fetchall()
+            return row[0]
+
+        # Of the key that the live database would give next, whichever rows were copied.
+        assert one("INSERT INTO host.tickets (what) VALUES ('y') RETURNING id") == 41
+        assert one("SELECT nextval('host.numbers')") == 8
+        assert one("SELECT nextval('host.untouched')") == 5
+        rows = 10 if sampled else 40
+        assert (one("SELECT count(*) FROM host.loud"), one("SELECT n FROM host.few")) == (
+            rows,
+            rows,
+        )
+        query = "SELECT relispopulated FROM pg_class WHERE oid = 'host.later'::regclass"
+        assert one(query) is False
+
+
+def test_a_view_that_some_of_the_rows_cannot_fill_is_named(
+    given: Target, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database.owner_url) as owner:
+        owner.execute(
+            "CREATE SCHEMA host; CREATE TABLE host.numbers (n int);"
+            "INSERT INTO host.numbers VALUES (1), (2);"
+            "CREATE MATERIALIZED VIEW host.share AS SELECT 1 / (count(*) - 1) FROM host.numbers"
+        )
+    monkeypatch.setattr(copies, "FULL_BYTES_MAX", 0)
+    monkeypatch.setattr(sample, "ROWS_PER_TABLE", 1)
+    refused = pytest.raises(RehearsalRefused, match=r"host\.share .*division by zero")
+    with grounds(given) as ground, refused, ground.copy():
+        pass
+
+
 def test_a_private_server_has_the_roles_the_rights_and_the_rows_and_leaves_nothing(
     given: Target, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,11 +287,18 @@ def test_an_extension_that_the_private_server_lacks_is_named(
         pass
 
 
-def test_a_table_that_the_owner_may_not_read_is_named_with_the_grant(
-    given: Target, database: TestDatabase
+@pytest.mark.parametrize("what", ["TABLE closed.safe (id int)", "SEQUENCE closed.numbers"])
+@pytest.mark.parametrize("sampled", [False, True], ids=["full", "sampled"])
+def test_what_the_owner_may_not_read_is_named_with_the_grant(
+    given: Target,
+    database: TestDatabase,
+    what: str,
+    sampled: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(copies, "FULL_BYTES_MAX", 0 if sampled else copies.FULL_BYTES_MAX)
     with psycopg.connect(database.admin_url) as admin:
-        admin.execute("CREATE SCHEMA closed; CREATE TABLE closed.safe (id int)")
-    refused = pytest.raises(RehearsalRefused, match=r"closed.*pg_read_all_data")
+        admin.execute(f"CREATE SCHEMA closed; CREATE {what}".encode())
+    refused = pytest.raises(RehearsalRefused, match=r"(closed|numbers).*pg_read_all_data")
     with grounds(given) as ground, refused, ground.copy():
         pass

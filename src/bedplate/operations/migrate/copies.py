@@ -103,6 +103,7 @@ def fill(source_url: str, into_url: str, major: int) -> DataKind:
         return "full"
     rows = partial(sample.load, source_url, into_url)
     transfer.carry(source_url, into_url, major=major, schema_only=True, rows=rows)
+    sample.refresh(source_url, into_url)
     return "sampled"
 
 

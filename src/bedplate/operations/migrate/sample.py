@@ -1,4 +1,8 @@
-"""Some rows of every table, with every row that they refer to."""
+"""Some rows of every table, with every row that they refer to, and what follows from rows.
+
+A dump of the schema alone leaves sequences at their start and materialized views without rows: a
+copy would then give out keys that are taken.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
+import psycopg
 from psycopg import sql
 
 from bedplate.catalog import Connection, connect
+from bedplate.kernel.errors import RehearsalRefused
 
 ROWS_PER_TABLE = 1_000
 """How many rows of a table are taken, before those that others refer to."""
@@ -53,6 +59,19 @@ CROSS JOIN LATERAL (
 WHERE r.contype = 'f' AND r.conparentid = 0
 """
 
+SEQUENCES = """
+SELECT n.nspname, c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+"""
+
+FILLED_VIEWS = """
+SELECT n.nspname, c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm' AND c.relispopulated
+ORDER BY n.nspname, c.relname
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
@@ -68,6 +87,8 @@ class _Reference:
 
 def load(source_url: str, into_url: str) -> None:
     """Copy some rows of every table, and then, round by round, the rows that they refer to.
+
+    Sequences go on where the live ones are.
 
     The tables of `into_url` must have no foreign keys and triggers yet. All is read as of one
     moment. Raises the driver's errors.
@@ -86,7 +107,52 @@ def load(source_url: str, into_url: str) -> None:
         references = [_reference(row) for row in live.execute(REFERENCES).fetchall()]
         for _ in range(ROUNDS_MAX):
             if not sum(_complete(live, copy, each) for each in references):
-                return
+                break
+        for names in live.execute(SEQUENCES).fetchall():
+            _go_on(live, copy, sql.Identifier(*names))
+
+
+def refresh(source_url: str, into_url: str) -> None:
+    """Fill the materialized views that are filled in the source, whatever they read of each other.
+
+    Raises RehearsalRefused for one that the sampled rows cannot fill.
+    """
+    with (
+        connect(source_url, purpose="rehearsal") as live,
+        connect(into_url, autocommit=True, purpose="rehearsal") as copy,
+    ):
+        waiting = [tuple(names) for names in live.execute(FILLED_VIEWS)]
+        while waiting:
+            unfilled = [names for names in waiting if not _is_filled(copy, names)]
+            if len(unfilled) == len(waiting):
+                raise _not_filled(waiting[0], "it reads what has no rows yet")
+            waiting = unfilled
+
+
+def _go_on(live: Connection, copy: Connection, sequence: sql.Identifier) -> None:
+    at = live.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(sequence)).fetchone()
+    assert at is not None, "a sequence has one row"
+    name = sequence.as_string()
+    copy.execute("SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s, %s)", [name, *at])
+
+
+def _is_filled(copy: Connection, names: tuple[str, ...]) -> bool:
+    """Fill one; False where it reads another that has not been filled yet."""
+    try:
+        copy.execute(sql.SQL("REFRESH MATERIALIZED VIEW {}").format(sql.Identifier(*names)))
+    except psycopg.errors.ObjectNotInPrerequisiteState:
+        return False
+    except psycopg.Error as error:
+        raise _not_filled(names, str(error.diag.message_primary)) from None
+    return True
+
+
+def _not_filled(names: tuple[str, ...], why: str) -> RehearsalRefused:
+    return RehearsalRefused(
+        f"The materialized view {'.'.join(names)} cannot be filled from some of the rows: {why}.",
+        "Let its query bear that rows are missing; or do without a proof:"
+        " `bedplate migrate apply --without-proof`.",
+    )
 
 
 def _complete(live: Connection, copy: Connection, reference: _Reference) -> int:

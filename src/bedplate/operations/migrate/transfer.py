@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psycopg
+
 from bedplate.catalog import tools
 from bedplate.kernel.errors import RehearsalRefused, ToolFailed, ToolsMissing
 
@@ -47,10 +49,16 @@ def carry(
             "Or rehearse where those programs are installed.",
         ) from None
     except ToolFailed as error:
-        raise RehearsalRefused(
-            f"The database cannot be copied. {error}",
-            "The owner's role must be able to read every table: GRANT pg_read_all_data TO it.",
-        ) from None
+        raise _refused(str(error)) from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _refused(f"{error.diag.message_primary}.") from None
+
+
+def _refused(why: str) -> RehearsalRefused:
+    return RehearsalRefused(
+        f"The database cannot be copied. {why}",
+        "The owner's role must be able to read everything: GRANT pg_read_all_data TO it.",
+    )
 
 
 def _pattern(schema: str) -> str:
