@@ -108,6 +108,18 @@ def test_partitions_are_listed_and_views_are_not(database: TestDatabase) -> None
         assert whole.rows == 3
 
 
+def test_a_view_that_was_never_filled_has_no_content(database: TestDatabase) -> None:
+    with connect(database.owner_url) as connection:
+        connection.execute("""
+            CREATE SCHEMA shop;
+            CREATE MATERIALIZED VIEW shop.later AS SELECT 1 AS id WITH NO DATA;
+            CREATE MATERIALIZED VIEW shop.filled AS SELECT 1 AS id;
+        """)
+        assert list(contents(connection, ["shop"])) == ["shop.filled"]
+        with pytest.raises(UsageError, match=r"shop\.later .*REFRESH MATERIALIZED VIEW"):
+            content(connection, "shop", "later")
+
+
 def test_a_table_that_is_not_there_is_a_typed_error(database: TestDatabase) -> None:
     with connect(database.owner_url) as connection, pytest.raises(UsageError):
         content(connection, "shop", "items")

@@ -46,6 +46,7 @@ CREATE TABLE "Odd shop".events_2026 PARTITION OF "Odd shop".events
 INSERT INTO "Odd shop".events SELECT '2026-02-03', n FROM generate_series(1, 300) n;
 CREATE VIEW "Odd shop".red AS SELECT id FROM "Odd shop".orders WHERE colour = 'red';
 CREATE MATERIALIZED VIEW "Odd shop".counted AS SELECT count(*) AS n FROM "Odd shop".orders;
+CREATE MATERIALIZED VIEW "Odd shop".later AS SELECT id FROM "Odd shop".orders WITH NO DATA;
 ALTER TABLE "Odd shop".orders ENABLE ROW LEVEL SECURITY;
 CREATE POLICY all_of_them ON "Odd shop".orders USING (true);
 COMMENT ON TABLE "Odd shop".orders IS 'What was ordered';

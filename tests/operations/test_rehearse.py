@@ -31,6 +31,7 @@ CREATE TABLE host.customers (id int PRIMARY KEY, name text);
 INSERT INTO host.customers SELECT n, 'c' || n FROM generate_series(1, 20) n;
 CREATE TABLE host.orders AS TABLE host.customers;
 CREATE UNLOGGED TABLE host.visits (at int);
+CREATE MATERIALIZED VIEW host.later AS SELECT id FROM host.customers WITH NO DATA;
 """
 
 

@@ -13,7 +13,7 @@ from bedplate.kernel.errors import UsageError
 
 # The columns by name: a column that was dropped and added again stands last, with the same rows.
 TABLES = """
-SELECT n.nspname, c.relname, c.relkind::text, coalesce(own.names, '{}')
+SELECT n.nspname, c.relname, c.relkind::text, coalesce(own.names, '{}'), c.relispopulated
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN LATERAL (
@@ -50,8 +50,8 @@ def content(connection: Connection, schema: str, table: str) -> Content:
     """Return the content of one table, view or partitioned table (all of its partitions' rows).
 
     The whole table is read: about 3 s for 10 million narrow rows. Columns count by their names and
-    values; their order and types do not. Raises UsageError where there is no such table; what the
-    role may not see whole is the driver's error.
+    values; their order and types do not. Raises UsageError where there is no such table, or a
+    materialized view was never filled; what the role may not see whole is the driver's error.
     """
     with pinned(connection):
         found = connection.execute(TABLES, [[schema], table, READABLE]).fetchone()
@@ -60,19 +60,30 @@ def content(connection: Connection, schema: str, table: str) -> Content:
                 f"There is no table {schema}.{table}.",
                 "Look at the names in `bedplate docs build`.",
             )
-        return _content(connection, *found)
+        *which, is_filled = found
+        if not is_filled:
+            raise UsageError(
+                f"The materialized view {schema}.{table} was never filled: it cannot be read.",
+                "Run REFRESH MATERIALIZED VIEW for it.",
+            )
+        return _content(connection, *which)
 
 
 def contents(connection: Connection, schemas: Sequence[str]) -> dict[str, Content]:
     """Return the content of each table and materialized view by its full name, as of one moment.
 
-    Of a partitioned table the partitions are listed, apart; views and foreign tables are not.
+    Of a partitioned table the partitions are listed, apart; views, foreign tables and materialized
+    views that were never filled (PostgreSQL refuses to read them) are not.
     """
     with pinned(connection):
         tables = connection.execute(
             TABLES, [list(schemas), None, WITH_ROWS_OF_THEIR_OWN]
         ).fetchall()
-        return {f"{found[0]}.{found[1]}": _content(connection, *found) for found in tables}
+        return {
+            f"{which[0]}.{which[1]}": _content(connection, *which)
+            for *which, is_filled in tables
+            if is_filled
+        }
 
 
 def _content(
