@@ -103,6 +103,17 @@ def test_what_is_applied_already_is_the_ground_the_next_revision_is_proven_on(
     assert [step.revision for step in proof.steps] == ["0003_more"]
 
 
+def test_a_proof_fits_its_database_also_where_the_servers_number_is_nobodys_to_ask(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    with psycopg.connect(host.admin_url) as admin:
+        admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    target = target_of(host, tmp_path, Registry([shop(tmp_path).manifest()]))
+    proof = prove(target)
+    assert proof.reasons == ()
+    assert proofs.unfit(proofs.stored(tmp_path, plan(target)), plan(target)) is None
+
+
 TRACE = """
 touches = Footprint(shape=["host.size"])
 def upgrade():

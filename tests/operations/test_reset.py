@@ -91,6 +91,18 @@ def test_a_mark_that_was_carried_from_another_database_marks_nothing(
     assert _run(target, COMMENT) == [("Mine.",)]
 
 
+def test_where_no_mark_can_name_the_database_the_grant_is_told(
+    target: Target, database: TestDatabase
+) -> None:
+    migrate.mark(target, disposable=True)
+    with connect(database.admin_url) as admin:
+        admin.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    refused = pytest.raises(ResetRefused, match="GRANT EXECUTE ON FUNCTION pg_control_system")
+    with refused:
+        migrate.reset(target, database.name)
+    assert _run(target, "SELECT label FROM shop.shelves") == [("left",)]
+
+
 def test_nothing_is_dropped_while_others_objects_hang_on_ours(
     target: Target, database: TestDatabase
 ) -> None:

@@ -8,6 +8,7 @@ from bedplate.catalog.content import Content, content, contents
 from bedplate.catalog.definitions import Definition, definitions
 from bedplate.catalog.difference import Change, difference
 from bedplate.catalog.fingerprint import canonical, fingerprint
+from bedplate.catalog.identity import identity, system_identifier
 from bedplate.catalog.objects import (
     Attribute,
     Column,
@@ -75,9 +76,11 @@ __all__ = [
     "difference",
     "fingerprint",
     "has_rows",
+    "identity",
     "read",
     "read_versions",
     "sizes",
+    "system_identifier",
     "tools",
     "user_schemas",
 ]

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from bedplate.catalog import Connection, canonical, contents, fingerprint, read, user_schemas
+from bedplate.catalog import (
+    Connection,
+    canonical,
+    contents,
+    fingerprint,
+    identity,
+    read,
+    user_schemas,
+)
 from bedplate.kernel import sqlstates
 from bedplate.kernel.errors import BackupRefused, BedplateError
 from bedplate.kernel.lines import VERSION_TABLE
 from bedplate.operations.backup.manifest import SavedContent
 from bedplate.operations.backup.progress import OnProgress, tell
 
-SYSTEM = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
-MAY_ASK = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
 DATABASE = """
-SELECT d.oid, d.datname, pg_catalog.pg_database_size(d.oid),
+SELECT d.datname, pg_catalog.pg_database_size(d.oid),
        pg_catalog.current_setting('server_version'),
        pg_catalog.current_setting('server_version_num')::int / 10000
 FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
@@ -56,18 +62,11 @@ class State:
 
 
 def facts(connection: Connection) -> Facts:
-    """Return a database's name and place.
-
-    Where the role may not ask for the server's own number, its address has to do.
-    """
+    """Return a database's name and place."""
     row = connection.execute(DATABASE).fetchone()
     assert row is not None, "a session is in a database"
-    oid, name, size, version, major = row
-    may_ask = connection.execute(MAY_ASK).fetchone()
-    system = connection.execute(SYSTEM).fetchone() if may_ask and may_ask[0] else None
-    info = connection.info
-    server = str(system[0]) if system else f"{info.host}:{info.port}"
-    return Facts(name, f"{server}/{oid}", size, version.partition(" ")[0], major)
+    name, size, version, major = row
+    return Facts(name, identity(connection), size, version.partition(" ")[0], major)
 
 
 def state(connection: Connection, *, on_progress: OnProgress | None = None) -> State:

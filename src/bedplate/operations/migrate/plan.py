@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from bedplate.catalog import Connection, connect, fingerprint
+from bedplate.catalog import Connection, connect, fingerprint, identity
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.footprint import Footprint
 from bedplate.operations.migrate import alembic_bridge
@@ -17,13 +17,6 @@ from bedplate.operations.migrate.state import read_schema
 from bedplate.operations.migrate.status import read_status, refuse_foreign
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.target import Target
-
-# A copy of a database elsewhere is another database, whose rows are other rows.
-IDENTITY = """
-SELECT s.system_identifier::text, d.oid::text, d.datname::text
-FROM pg_catalog.pg_control_system() s, pg_catalog.pg_database d
-WHERE d.datname = pg_catalog.current_database()
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +68,9 @@ def plan(target: Target) -> Plan:
 
 def read_plan(connection: Connection, target: Target) -> Plan:
     """Work the plan out over a connection that is open already."""
-    row = connection.execute(IDENTITY).fetchone()
-    assert row is not None, "a connection is to a database"
     return Plan(
-        database="/".join(row),
+        # A copy of a database elsewhere is another database, whose rows are other rows.
+        database=f"{identity(connection)}/{connection.info.dbname}",
         major=connection.info.server_version // 10_000,
         modules=tuple(line.name for line in target.registry.lines),
         bindings=dict(target.bindings),

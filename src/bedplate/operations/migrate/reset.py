@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from bedplate.catalog import Connection, connect, difference, read, user_schemas
+from bedplate.catalog import (
+    Connection,
+    connect,
+    difference,
+    identity,
+    read,
+    system_identifier,
+    user_schemas,
+)
 from bedplate.kernel.errors import ResetRefused
 from bedplate.operations.migrate import books, lock
 from bedplate.operations.migrate.status import LineStatus
@@ -12,12 +20,9 @@ from bedplate.operations.migrate.step import OnStep
 from bedplate.operations.migrate.target import Target
 from bedplate.operations.migrate.unproven import run_pending
 
-# A line of the database's own comment. It names the very database, so that a dump or a clone that
-# carries the comment elsewhere marks nothing.
 STATE = """
-SELECT d.datname::text, coalesce(s.description, ''),
-       'Bedplate may reset this: ' || c.system_identifier || '/' || d.oid
-FROM pg_catalog.pg_database d CROSS JOIN pg_catalog.pg_control_system() c
+SELECT d.datname::text, coalesce(s.description, '')
+FROM pg_catalog.pg_database d
 LEFT JOIN pg_catalog.pg_shdescription s
     ON s.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass AND s.objoid = d.oid
 WHERE d.datname = pg_catalog.current_database()
@@ -30,7 +35,10 @@ ORDER BY n.nspname
 
 
 def mark(target: Target, *, disposable: bool) -> str:
-    """Mark the database as one that `reset` may empty, or take the mark off; return its name."""
+    """Mark the database as one that `reset` may empty, or take the mark off; return its name.
+
+    Raises ResetRefused where the role may not ask which server this is.
+    """
     with connect(target.owner_url, autocommit=True, purpose="reset") as connection:
         name, comment, sign = _state(connection)
         lines = [line for line in comment.splitlines() if line != sign]
@@ -48,9 +56,21 @@ def is_marked(connection: Connection) -> tuple[str, bool]:
 
 
 def _state(connection: Connection) -> tuple[str, str, str]:
+    """Return the database's name, its comment, and the line of it that is the mark.
+
+    The mark names the very database, so that a dump or a clone that carries the comment elsewhere
+    marks nothing. An address would not do: another server may have it tomorrow.
+    """
     row = connection.execute(STATE).fetchone()
     assert row is not None, "a connection is to a database"
-    return row[0], row[1], row[2]
+    if system_identifier(connection) is None:
+        user = connection.info.user
+        raise ResetRefused(
+            f"The role {user} may not ask which server this is, so no mark can name the database.",
+            f'Run `GRANT EXECUTE ON FUNCTION pg_control_system() TO "{user}"` in it as an'
+            " administrator.",
+        )
+    return row[0], row[1], f"Bedplate may reset this: {identity(connection)}"
 
 
 def reset(target: Target, name: str, *, on_step: OnStep | None = None) -> tuple[LineStatus, ...]:
