@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from bedplate.kernel.registry import Registry
-from bedplate.operations.migrate import second_sessions, witness_queries
 from bedplate.operations.migrate.proof import Proof
 from bedplate.operations.migrate.rehearse import prove
 from bedplate.operations.migrate.target import Target
@@ -140,16 +139,18 @@ def test_what_the_migration_declares_and_does_itself_is_nobody_elses(
     assert proof.reasons == ()
 
 
+MIGRATE = "bedplate.operations.migrate"
+
+
 @pytest.mark.parametrize(
-    ("place", "guard", "instead", "statement"),
+    ("guard", "instead", "statement"),
     [
         (
-            witness_queries,
-            "IS_REHEARSED",
+            "witness_queries.IS_REHEARSED",
             "SELECT false",
             "ALTER TABLE stock.items DROP CONSTRAINT items_price_check",
         ),
-        (second_sessions, "LARGE_OBJECTS", {}, "SELECT lo_put(4242, 0, 'x')"),
+        ("second_sessions.LARGE_OBJECTS", {}, "SELECT lo_put(4242, 0, 'x')"),
     ],
     ids=["the copy tells that it is one", "large objects"],
 )
@@ -157,12 +158,11 @@ def test_without_it_something_is_missed(
     world: TestDatabase,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    place: object,
     guard: str,
     instead: object,
     statement: str,
 ) -> None:
-    monkeypatch.setattr(place, guard, instead)
+    monkeypatch.setattr(f"{MIGRATE}.{guard}", instead)
     assert rehearsed(world, tmp_path, SECOND.format(statements=statement)).passed
 
 
