@@ -282,7 +282,6 @@ def test_a_lock_in_the_way_is_waited_for(
         return failures.is_lock_conflict(error)
 
     monkeypatch.setattr(patience, "is_lock_conflict", is_conflict)
-    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 100)
     monkeypatch.setattr(patience, "LOCK_PAUSE_S", (0.01, 0.02))
     farm = Farm(users_count=3, miners_count=5, payments_count=4)
     with hosted(bedplate_server, bedplate_settings, farm) as host, ThreadPoolExecutor(1) as other:
@@ -292,12 +291,12 @@ def test_a_lock_in_the_way_is_waited_for(
         with connect(host.admin_url, purpose="journey") as writer:
             write = f'UPDATE farm.{table} SET "_id" = "_id" WHERE false'.encode()
             writer.execute(write)
-            monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 3)
+            monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (100,) * 3)
             with pytest.raises(errors.MigrationFailed, match="pg_blocking_pids"):
                 host.enable()
             assert len(asked_again) == 3
             assert host.state() ^ before == set()
-            monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 500)
+            monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (100,) * 500)
             enabling = other.submit(host.enable)
             while len(asked_again) < 6:
                 with connect(host.admin_url, autocommit=True, purpose="journey") as another:

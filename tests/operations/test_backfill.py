@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,23 @@ def downgrade():
 """
 CENTS = Backfill(table="shop.goods", set={"cents": "price * 100"}, where="cents IS NULL", batch=10)
 FILL_BATCH = "_fill_batch"
+RESTORE_BATCH = "_restore_batch"
+# No lock is waited for at the gate, so no lock timeout ends it.
+GATE = """
+CREATE TABLE shop.gates (closed boolean);
+INSERT INTO shop.gates VALUES (true);
+CREATE FUNCTION shop.gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE id = 20 AND (SELECT closed FROM shop.gates) LOOP
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    RETURN true;
+END $$
+"""
+AT_THE_GATE = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE wait_event = 'PgSleep' AND datname = current_database())
+"""
 KEYS = {
     "uuid": ("id uuid PRIMARY KEY", "md5(n::text)::uuid"),
     "bigint": ("id bigint PRIMARY KEY", "n - 20"),
@@ -271,8 +290,7 @@ def test_a_row_that_stays_locked_ends_it_in_bounded_time_and_keeps_what_was_done
     goods: Goods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goods.make()
-    monkeypatch.setitem(backfill.SETTINGS, "lock_timeout", "50ms")
-    monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (50, 50))
     with psycopg.connect(goods.database.app_url) as app:
         app.execute("SELECT FROM shop.goods WHERE id = 20 FOR UPDATE")
         began = time.monotonic()
@@ -282,6 +300,48 @@ def test_a_row_that_stays_locked_ends_it_in_bounded_time_and_keeps_what_was_done
     assert goods.books == [("filling", 30, 0, 0, 30)]
     goods.apply()
     assert goods.books == [("filled", 44, 0, 0, 44)]
+
+
+def test_no_row_is_locked_while_the_next_batch_is_looked_for(goods: Goods) -> None:
+    goods.make(replace(CENTS, where="cents IS NULL AND shop.gate(id)", batch=100))
+    goods.owner.execute(GATE)
+    with psycopg.connect(goods.database.admin_url, autocommit=True) as admin:
+        # As in a large table, which is read along its key.
+        owner, name = goods.database.roles[0], goods.database.name
+        admin.execute(f'ALTER ROLE "{owner}" IN DATABASE "{name}" SET enable_sort = off'.encode())
+    with psycopg.connect(goods.database.app_url) as app, ThreadPoolExecutor(1) as other:
+        applying = other.submit(goods.apply)
+        try:
+            while goods.found(AT_THE_GATE) == [(False,)] and not applying.done():
+                time.sleep(0.01)
+            app.execute("SET lock_timeout = '5s'")
+            app.execute("UPDATE shop.goods SET note = 'the app was here' WHERE id = -5")
+            app.commit()
+        finally:
+            goods.owner.execute("UPDATE shop.gates SET closed = false")
+        assert applying.result(timeout=60)[0].rows_touched == 44
+
+
+def test_a_way_back_finds_rows_by_their_keys_and_never_reads_the_whole_table(
+    goods: Goods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goods.make()
+    goods.apply()
+    plans: list[str] = []
+    original = getattr(backfill.BackfillRunner, RESTORE_BATCH)
+
+    def explained(self: backfill.BackfillRunner, *given: Any) -> None:
+        table, _, span = given
+        for statement in (backfill.statements.restore(table), backfill.statements.present(table)):
+            found = self.connection.execute(b"EXPLAIN " + statement, span).fetchall()
+            plans.append("\n".join(line for (line,) in found))
+        original(self, *given)
+
+    goods.owner.execute("ANALYZE shop.goods, bedplate.before_images")
+    monkeypatch.setattr(backfill.BackfillRunner, RESTORE_BATCH, explained)
+    goods.undo()
+    assert plans
+    assert not [plan for plan in plans if "Seq Scan" in plan or "Hash Join" in plan]
 
 
 def test_batches_are_small_transactions_with_pauses(goods: Goods) -> None:

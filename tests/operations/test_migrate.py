@@ -205,13 +205,12 @@ def test_a_lock_held_by_others_is_waited_for_and_then_named(
         'def upgrade():\n    op.execute("ALTER TABLE shop.items ADD more int")\n'
         'def downgrade():\n    op.execute("ALTER TABLE shop.items DROP more")\n',
     )
-    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 100)
-    monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (100,) * 2)
     with psycopg.connect(database.owner_url) as busy:
         busy.execute("SELECT FROM shop.items")
         with pytest.raises(MigrationFailed, match="55P03"):
             apply(registry)
-        monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 50)
+        monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (100,) * 50)
         timer = threading.Timer(0.5, busy.rollback)
         timer.start()
         assert apply(registry)[1].current == "0003_more"

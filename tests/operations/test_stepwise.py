@@ -265,7 +265,7 @@ def test_the_same_definition_is_recognised_however_it_is_written(steps: Steps) -
 def test_an_index_waits_for_older_transactions_however_short_the_lock_timeout(
     steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 50)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (50,))
     steps.write(CIC)
     with psycopg.connect(steps.database.owner_url) as older:
         older.execute("SELECT FROM shop.items")
@@ -294,14 +294,13 @@ def test_an_index_gives_up_at_its_limit_and_leaves_nothing_invalid(
 def test_a_constraint_gives_way_and_fails_in_bounded_time(
     steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 50)
-    monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (50,) * 2)
     steps.write("ALTER TABLE shop.items ADD CONSTRAINT ck_x CHECK (price < 5) NOT VALID")
     with psycopg.connect(steps.database.owner_url) as busy:
         busy.execute("SELECT FROM shop.items")
         with pytest.raises(MigrationFailed, match="55P03"):
             steps.apply()
-        monkeypatch.setattr(patience, "LOCK_ATTEMPTS_MAX", 50)
+        monkeypatch.setattr(patience, "LOCK_TIMEOUTS_MS", (50,) * 50)
         timer = threading.Timer(0.5, busy.rollback)
         timer.start()
         steps.apply()

@@ -62,7 +62,7 @@ class Backfill:
     `set` maps columns to SQL expressions over the row, `where` says which rows need it: it is asked
     again once a row is locked, so what the app changes meanwhile is not overwritten. `key` is the
     primary key unless named: columns that a unique index covers and that are never null. Each
-    `batch` (rows) is a transaction of its own, with a pause of `pause_ms` after it.
+    batch, `batch` rows at most, is a transaction of its own, with a pause of `pause_ms` after it.
 
     The columns' old values are kept in bedplate.before_images until the way back, which takes
     about the rows' own size again on disk. Raises UsageError.

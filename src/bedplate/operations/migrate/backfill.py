@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -17,10 +17,10 @@ from bedplate.kernel.errors import BackfillFailed
 from bedplate.kernel.telemetry import logger
 from bedplate.operations.migrate import backfill_books as books
 from bedplate.operations.migrate import backfill_table as statements
-from bedplate.operations.migrate import patience
 from bedplate.operations.migrate.backfill_books import Entry
 from bedplate.operations.migrate.backfill_table import FilledTable
 from bedplate.operations.migrate.failures import stopped
+from bedplate.operations.migrate.pace import Pace
 from bedplate.operations.migrate.patience import giving_way
 from bedplate.operations.migrate.receipt import Kept
 from bedplate.operations.migrate.revision import Revision
@@ -31,7 +31,6 @@ TELL_EVERY_S = 1.0
 
 # Values are kept as text: these are the settings that how they are written depends on.
 SETTINGS = {
-    "lock_timeout": f"{patience.LOCK_TIMEOUT_MS}ms",
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
     "intervalstyle": "postgres",
@@ -40,6 +39,15 @@ SETTINGS = {
     "xmloption": "content",
     "row_security": "off",
     "default_transaction_isolation": "read committed",
+}
+# How many rows a range of keys has, a plan can only guess. One that prepares for a guess too high,
+# or even reads the whole table, would hold the first rows' locks as long as that takes.
+BY_KEY = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
 }
 NEXT_IMAGES = """
 SELECT key FROM bedplate.before_images
@@ -79,8 +87,10 @@ class BackfillRunner:
         books.create(self.connection)
         module, name = self.revision.line, self.revision.name
         entry = books.opened(self.connection, module, name, backfill)
+        pace = Pace(backfill.batch)
         while entry.state == "filling":
-            more = self._persistently(partial(self._fill_batch, table, backfill, entry))
+            with pace.batch():
+                more = self._persistently(partial(self._fill_batch, table, backfill, entry, pace))
             done = self._count(entry, "rows")
             self._tell(f"{backfill.name}: {done:,} rows (of about {table.rows_estimated:,})")
             if not more:
@@ -115,7 +125,7 @@ class BackfillRunner:
             )
         return restored
 
-    def _fill_batch(self, table: FilledTable, backfill: Backfill, entry: Entry) -> bool:
+    def _fill_batch(self, table: FilledTable, backfill: Backfill, entry: Entry, pace: Pace) -> bool:
         """Change one batch; tell whether there is more to do."""
         connection = self.connection
         row = connection.execute(
@@ -125,8 +135,9 @@ class BackfillRunner:
         assert row is not None, "nobody else deletes from the books"
         place, passes, pass_rows = row
         chosen = statements.choose(table, backfill, from_start=place is None, again=passes > 0)
-        values = {"after": place, "backfill": entry.id, "limit": backfill.batch}
+        values = {"after": place, "backfill": entry.id, "limit": pace.rows}
         keys = [key for (key,) in connection.execute(chosen, values).fetchall()]
+        pace.locks()
         if not keys:
             # Rows behind the walk may have come to need it; a few will always be on their way.
             last = not backfill.where or pass_rows < backfill.batch or passes + 1 >= PASSES_MAX
@@ -136,11 +147,11 @@ class BackfillRunner:
                 [last, entry.id],
             )
             return not last
-        columns = enumerate(zip(*keys, strict=True), 1)
-        given = {f"k{number}": list(column) for number, column in columns}
-        changed = connection.execute(
-            statements.change(table, backfill), {"backfill": entry.id, **given}
-        ).rowcount
+        locked = connection.execute(statements.lock(table, backfill), _columns(keys)).fetchall()
+        given = {"backfill": entry.id, **_columns([key for (key,) in locked])}
+        changed = (
+            connection.execute(statements.change(table, backfill), given).rowcount if locked else 0
+        )
         connection.execute(
             "UPDATE bedplate.backfills SET place = %s, rows = rows + %s,"
             " pass_rows = pass_rows + %s WHERE id = %s",
@@ -150,17 +161,20 @@ class BackfillRunner:
 
     def _restore_all(self, table: FilledTable, backfill: Backfill, entry: Entry) -> None:
         after: Sequence[str] | None = None
+        pace = Pace(backfill.batch)
+        self._set(BY_KEY)
         self.connection.execute(
             "UPDATE bedplate.backfills SET state = 'restoring' WHERE id = %s", [entry.id]
         )
         while True:
-            values = {"backfill": entry.id, "after": after, "limit": backfill.batch}
+            values = {"backfill": entry.id, "after": after, "limit": pace.rows}
             found = self.connection.execute(NEXT_IMAGES, values).fetchall()
             if not found:
                 break
             first, after = found[0][0], found[-1][0]
-            span: dict[str, object] = {"backfill": entry.id, "first": first, "last": after}
-            self._persistently(partial(self._restore_batch, table, backfill, span))
+            span = {"backfill": entry.id, "first": first, "last": after, "images": len(found)}
+            with pace.batch():
+                self._persistently(partial(self._restore_batch, table, backfill, span))
             done = self._count(entry, "rows_restored")
             self._tell(f"{backfill.name}: {done:,} rows restored")
             time.sleep(backfill.pause_ms / 1_000)
@@ -169,7 +183,7 @@ class BackfillRunner:
         )
 
     def _restore_batch(
-        self, table: FilledTable, backfill: Backfill, span: dict[str, object]
+        self, table: FilledTable, backfill: Backfill, span: Mapping[str, Any]
     ) -> None:
         connection = self.connection
         restored = connection.execute(statements.restore(table), span).fetchall()
@@ -179,8 +193,10 @@ class BackfillRunner:
                 "A trigger or a generated value changes them: disable it, then undo again.",
             )
         done = {tuple(key) for key, _ in restored}
-        there = {tuple(key) for (key,) in connection.execute(statements.present(table), span)}
-        kept = [list(key) for key in there - done]
+        kept: list[list[str]] = []
+        if len(done) < span["images"]:
+            there = {tuple(key) for (key,) in connection.execute(statements.present(table), span)}
+            kept = [list(key) for key in there - done]
         # An array of arrays would be one with two dimensions: each key goes by itself.
         for key in kept:
             connection.execute(
@@ -226,8 +242,9 @@ class BackfillRunner:
     def _persistently(self, batch: Callable[[], Result]) -> Result:
         """Run a batch in a transaction, giving way to others' locks a bounded number of times."""
 
-        def attempt() -> Result:
+        def attempt(lock_timeout_ms: int) -> Result:
             with self.connection.transaction():
+                self.connection.execute(f"SET LOCAL lock_timeout = {lock_timeout_ms}".encode())
                 return batch()
 
         return giving_way(attempt)
@@ -239,7 +256,10 @@ class BackfillRunner:
                 f" revision {self.revision.name} does not say that it touches {backfill.table}.",
                 f'Write touches = Footprint(rows=["{backfill.table}"]) at the top of its file.',
             )
-        for name, value in SETTINGS.items():
+        self._set(SETTINGS)
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        for name, value in settings.items():
             self.connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
 
     def _count(self, entry: Entry, column: str) -> int:
@@ -253,3 +273,8 @@ class BackfillRunner:
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
             logger.info("%s", what)
+
+
+def _columns(keys: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return keys as a statement takes them: an array for each of the key's columns."""
+    return {f"k{place}": list(column) for place, column in enumerate(zip(*keys, strict=True), 1)}

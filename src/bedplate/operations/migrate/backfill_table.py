@@ -87,8 +87,9 @@ def _key(connection: Connection, oid: int, backfill: Backfill) -> Sequence[str]:
 
 
 def choose(table: FilledTable, backfill: Backfill, *, from_start: bool, again: bool) -> bytes:
-    """Lock the next batch and return its keys, in their order: as text, one array a row.
+    """Return the keys of the next batch, in their order: as text, one array a row.
 
+    This may read the whole table where few rows need it, so it locks none: see `lock`.
     Parameters: after (the last key's values, text), backfill, limit.
     """
     names = ", ".join(_quoted(name) for name, _ in table.key)
@@ -108,7 +109,20 @@ def choose(table: FilledTable, backfill: Backfill, *, from_start: bool, again: b
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return (
         f"SELECT {_texts(table.key)} FROM {_escaped(table.name)}{where}"
-        f" ORDER BY {names} LIMIT %(limit)s FOR NO KEY UPDATE"
+        f" ORDER BY {names} LIMIT %(limit)s"
+    ).encode()
+
+
+def lock(table: FilledTable, backfill: Backfill) -> bytes:
+    """Lock the rows of a batch that still need it, in their order, and return their keys.
+
+    Parameters: k1, k2 … (the keys' values, text arrays).
+    """
+    names = ", ".join(_quoted(name) for name, _ in table.key)
+    needed = f" AND ({_escaped(backfill.where)})" if backfill.where else ""
+    return (
+        f"SELECT {_texts(table.key)} FROM {_escaped(table.name)} WHERE {_is_given(table)}{needed}"
+        f" ORDER BY {names} FOR NO KEY UPDATE"
     ).encode()
 
 

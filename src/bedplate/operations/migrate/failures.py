@@ -36,6 +36,11 @@ def is_lock_conflict(error: BaseException) -> bool:
     return driver is not None and driver.sqlstate in LOCK_CONFLICTS
 
 
+def statement_of(error: BaseException) -> str:
+    """Return the statement of a transaction that failed; empty where it was no statement."""
+    return (error.statement or "") if isinstance(error, DBAPIError) else ""
+
+
 def explained(
     line: Line, revision: str, error: BaseException, next_step: str = NEXT_STEP
 ) -> BedplateError:
@@ -78,8 +83,7 @@ def _message(error: psycopg.Error) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    statement = error.statement if isinstance(error, DBAPIError) else None
-    lines = (line.strip() for line in _lines(statement or ""))
+    lines = (line.strip() for line in _lines(statement_of(error)))
     first = next((line for line in lines if line), "")
     return first[:STATEMENT_CHARACTERS_MAX]
 

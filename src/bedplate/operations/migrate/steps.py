@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from bedplate.catalog import Connection
+from bedplate.catalog import Connection, connect
 from bedplate.operations.migrate import alembic_bridge, books, patience, schemas, stepwise
-from bedplate.operations.migrate.failures import explained
+from bedplate.operations.migrate.failures import explained, statement_of
+from bedplate.operations.migrate.make_way import make_way
 from bedplate.operations.migrate.patience import giving_way
 from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.revision import Revision
@@ -25,16 +26,24 @@ def run(step: Step, surroundings: Surroundings) -> Receipt:
     if not revision.transactional:
         return stepwise.run_stepwise(step, surroundings, revision)
     try:
-        return giving_way(partial(_run_once, step, surroundings, revision))
+        attempt = partial(_run_once, step, surroundings, revision)
+        return giving_way(attempt, partial(_make_way, surroundings.url))
     except Exception as error:
         raise explained(step.line, step.revision, error) from None
 
 
-def _run_once(step: Step, surroundings: Surroundings, revision: Revision) -> Receipt:
+def _make_way(url: str, error: BaseException) -> None:
+    with connect(url, autocommit=True, purpose="migrate") as connection:
+        make_way(connection, statement_of(error))
+
+
+def _run_once(
+    step: Step, surroundings: Surroundings, revision: Revision, lock_timeout_ms: int
+) -> Receipt:
     watch = Watch(step, revision)
     with alembic_bridge.transaction(surroundings.url, watch) as transaction:
         raw = transaction.raw
-        _limit(raw)
+        _limit(raw, lock_timeout_ms)
         if step.before is None:
             roles = (surroundings.app, surroundings.reader, surroundings.guarded)
             schemas.create(raw, step.line, *roles)
@@ -52,9 +61,9 @@ def _run_once(step: Step, surroundings: Surroundings, revision: Revision) -> Rec
     return receipt
 
 
-def _limit(raw: Connection) -> None:
+def _limit(raw: Connection, lock_timeout_ms: int) -> None:
     limits = {
-        "lock_timeout": f"{patience.LOCK_TIMEOUT_MS}ms",
+        "lock_timeout": f"{lock_timeout_ms}ms",
         "statement_timeout": f"{patience.STATEMENT_TIMEOUT_S}s",
     }
     for name, value in limits.items():

@@ -26,6 +26,7 @@ from bedplate.operations.migrate import (
 from bedplate.operations.migrate.allowed import PATIENT, Allowed, Kind, allowed
 from bedplate.operations.migrate.backfill import BackfillRunner
 from bedplate.operations.migrate.failures import STOPPED_NEXT_STEP, explained, stopped
+from bedplate.operations.migrate.make_way import make_way
 from bedplate.operations.migrate.patience import giving_way
 from bedplate.operations.migrate.receipt import Receipt
 from bedplate.operations.migrate.revision import Revision
@@ -97,7 +98,7 @@ class Stepper:
             raise stopped(self.revision.line, self.revision.name, text, error) from None
 
     def _converge(self, step: Allowed) -> None:
-        self._be_patient(step)
+        self._wait_at_most(0 if step.kind in PATIENT else patience.LOCK_TIMEOUTS_MS[-1])
         found = existing.state(self.connection, step)
         if found == "there":
             self.watch.skipped(step)
@@ -109,11 +110,19 @@ class Stepper:
         if found == "half":
             found = self._clear(step)
         if found != "there":
-            giving_way(partial(self._attempt, step))
+            self._persistently(step)
         self.watch.after(step)
 
-    def _attempt(self, step: Allowed) -> None:
-        """Run it; clear what breaks."""
+    def _persistently(self, step: Allowed) -> None:
+        """Run it, giving way to others' locks a bounded number of times; clear what breaks."""
+
+        def make(_: BaseException) -> None:
+            make_way(self.connection, step.text)
+
+        giving_way(partial(self._attempt, step), make)
+
+    def _attempt(self, step: Allowed, lock_timeout_ms: int) -> None:
+        self._wait_at_most(0 if step.kind in PATIENT else lock_timeout_ms)
         try:
             self._run(step)
         except psycopg.Error:
@@ -134,7 +143,7 @@ class Stepper:
 
     def _clear(self, step: Allowed) -> existing.State:
         """Take away what a broken attempt left; a partition half detached is detached."""
-        self._be_patient(step, anyway=True)
+        self._wait_at_most(0)
         if step.kind in ("detach partition", "finish detaching"):
             table, name = existing.quoted(step.table), existing.quoted(step.name)
             self._send(f"ALTER TABLE {table} DETACH PARTITION {name} FINALIZE")
@@ -146,7 +155,6 @@ class Stepper:
         )
         for index in broken:
             self._send(f"DROP INDEX CONCURRENTLY {existing.quoted(index)}")
-        self._be_patient(step)
         return "absent"
 
     def _wait_for_others(self, step: Allowed) -> None:
@@ -156,10 +164,9 @@ class Stepper:
                 table = existing.quoted(step.table)
                 self._send(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
 
-    def _be_patient(self, step: Allowed, *, anyway: bool = False) -> None:
-        patient = anyway or step.kind in PATIENT
-        limit = "0" if patient else f"{patience.LOCK_TIMEOUT_MS}ms"
-        self._send(f"SET lock_timeout = '{limit}'")
+    def _wait_at_most(self, lock_timeout_ms: int) -> None:
+        """Say how long statements may wait for a lock; 0 is as long as they may run."""
+        self._send(f"SET lock_timeout = {lock_timeout_ms}")
 
     def _send(self, text: str) -> None:
         self.connection.execute(text.encode())
