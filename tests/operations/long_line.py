@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,17 @@ SELECT md5(n::text)::uuid, n * 1.11 FROM generate_series(1, {}) n
 
 
 class LongLine:
-    """The shop with rows, and three more revisions: DDL, indexes, a backfill."""
+    """The shop with rows, and three more revisions: DDL, indexes, a backfill (or what is given)."""
 
-    def __init__(self, database: TestDatabase, folder: Path, *, rows: int, batch: int) -> None:
+    def __init__(
+        self,
+        database: TestDatabase,
+        folder: Path,
+        *,
+        rows: int,
+        batch: int = 1_000,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.database = database
         self.folder = folder
         self.rows = rows
@@ -94,18 +102,24 @@ class LongLine:
         self.apply()
         self.owner = psycopg.connect(database.owner_url, autocommit=True)
         self.owner.execute(ROWS.format(rows).encode())
-        self.module.add("0003_prices", PRICES)
-        self.module.add("0004_indexes", INDEXES)
-        self.module.add("0005_cents", CENTS.replace("BATCH", str(batch)))
+        usual = {"0003_prices": PRICES, "0004_indexes": INDEXES, "0005_cents": CENTS}
+        for name, body in (usual if more is None else more).items():
+            self.module.add(name, body.replace("BATCH", str(batch)))
 
-    def apply(self) -> list[str]:
-        """Apply; return the revisions that were run."""
+    def apply(self, begins: Callable[[str], None] | None = None) -> list[str]:
+        """Apply, telling each revision that begins; return those that were run."""
         ran: list[str] = []
+
+        def tell(step: migrate.Step) -> None:
+            ran.append(step.revision)
+            if begins is not None:
+                begins(step.revision)
+
         migrate.apply_unproven(
             self.registry,
             owner_url=self.database.owner_url,
             app_url=self.database.app_url,
-            on_step=lambda step: ran.append(step.revision),
+            on_step=tell,
         )
         return ran
 
@@ -127,9 +141,13 @@ class LongLine:
         )
         return ran
 
-    def undo(self) -> list[str]:
-        """Go back to before the three revisions."""
-        migrate.undo(self.registry, "shop", to="0002_items", owner_url=self.database.owner_url)
+    def undo(
+        self, to: str = "0002_items", begins: Callable[[str], None] | None = None
+    ) -> list[str]:
+        """Go back to before the three revisions, or to another, telling each that begins."""
+        url = self.database.owner_url
+        tell = None if begins is None else lambda step: begins(step.revision)
+        migrate.undo(self.registry, "shop", to=to, owner_url=url, on_step=tell)
         return []
 
     def found(self, query: str) -> list[tuple[Any, ...]]:

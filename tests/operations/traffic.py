@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import threading
 import time
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from types import TracebackType
-from uuid import UUID
 
 import psycopg
 
@@ -15,31 +16,37 @@ from bedplate.kernel import ids
 
 INSERT = "INSERT INTO shop.items (id, price) VALUES (%s, 1.11)"
 UPDATE = "UPDATE shop.items SET price = price + 0.01 WHERE id = md5(%s::text)::uuid"
+END_LIMIT_S = 60
 
 
 @dataclass
-class Traffic:
-    """Statements in a loop on `connections` threads, each timed, over `rows` rows."""
+class Seen:
+    """What the traffic has met since somebody last asked."""
 
-    url: str
-    connections: int
-    rows: int
-    inserted: list[UUID] = field(default_factory=list[UUID])
-    failures: list[str] = field(default_factory=list[str])
-    longest_ms: float = 0.0
     done: int = 0
+    inserted: int = 0
+    longest_ms: float = 0.0
+    failures: list[str] = field(default_factory=list[str])
 
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._drive, args=(number,))
-            for number in range(self.connections)
-        ]
+
+class Traffic:
+    """Statements in a loop on `connections` threads, each timed, over `rows` rows.
+
+    They run in a process of their own: in ours, the interpreter would take turns between them and
+    the migration, and each would wait for the other where no database makes them.
+    """
+
+    def __init__(self, url: str, connections: int, rows: int) -> None:
+        self._url = url
+        self._connections = connections
+        self._rows = rows
+        self._asking, answering = multiprocessing.Pipe()
+        self._process = multiprocessing.get_context("fork").Process(
+            target=self._run, args=(answering,)
+        )
 
     def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
+        self._process.start()
         return self
 
     def __exit__(
@@ -48,32 +55,68 @@ class Traffic:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        if self._process.is_alive():
+            self._asking.send("end")
+        self._process.join(END_LIMIT_S)
 
-    def restart_clock(self) -> float:
-        """Return the longest statement so far in ms, and forget it."""
+    def look(self) -> Seen:
+        """Return what it has met since the last look."""
+        self._asking.send("look")
+        seen = self._asking.recv()
+        assert isinstance(seen, Seen)
+        return seen
+
+    def end(self) -> Seen:
+        """Stop after the statements under way, and return what it has met since the last look."""
+        self._asking.send("end")
+        seen = self._asking.recv()
+        assert isinstance(seen, Seen)
+        self._process.join(END_LIMIT_S)
+        return seen
+
+    def _run(self, asked: Connection) -> None:
+        self._seen = Seen()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        threads = [
+            threading.Thread(target=self._drive, args=(number,))
+            for number in range(self._connections)
+        ]
+        for thread in threads:
+            thread.start()
+        while asked.recv() == "look":
+            asked.send(self._restart())
+        self._stop.set()
+        for thread in threads:
+            thread.join()
+        asked.send(self._restart())
+
+    def _restart(self) -> Seen:
         with self._lock:
-            longest, self.longest_ms = self.longest_ms, 0.0
-        return longest
+            seen, self._seen = self._seen, Seen()
+        return seen
 
     def _drive(self, seed: int) -> None:
         chance = random.Random(seed)
-        with psycopg.connect(self.url, autocommit=True) as app:
+        with psycopg.connect(self._url, autocommit=True) as app:
             while not self._stop.is_set():
+                inserts = chance.random() < 0.3
+                failure = None
                 began = time.perf_counter()
                 try:
-                    if chance.random() < 0.3:
-                        new = ids.new()
-                        app.execute(INSERT, [new])
-                        self.inserted.append(new)
+                    if inserts:
+                        app.execute(INSERT, [ids.new()])
                     else:
-                        app.execute(UPDATE, [chance.randint(1, self.rows)])
+                        app.execute(UPDATE, [chance.randint(1, self._rows)])
                 except psycopg.Error as error:
-                    self.failures.append(f"{error.sqlstate}: {type(error).__name__}")
-                elapsed = (time.perf_counter() - began) * 1_000
+                    failure = f"{error.sqlstate}: {type(error).__name__}"
+                elapsed_ms = (time.perf_counter() - began) * 1_000
                 with self._lock:
-                    self.done += 1
-                    self.longest_ms = max(self.longest_ms, elapsed)
+                    seen = self._seen
+                    seen.done += 1
+                    seen.longest_ms = max(seen.longest_ms, elapsed_ms)
+                    if failure is not None:
+                        seen.failures.append(failure)
+                    elif inserts:
+                        seen.inserted += 1
                 time.sleep(0.001)
