@@ -8,7 +8,7 @@ import pytest
 
 from bedplate.catalog import Column, Index, Schema, Table
 from bedplate.kernel.errors import RenameUndecided, UsageError
-from bedplate.operations.migrate.draft.concurrent import building, new_indexes, without
+from bedplate.operations.migrate.draft.apart import split
 from bedplate.operations.migrate.draft.known import overlaid, without_model
 from bedplate.operations.migrate.draft.renames import (
     Answers,
@@ -93,10 +93,11 @@ def test_a_comment_that_the_model_does_not_have_stays() -> None:
     assert (table.comment, table.columns[0].comment) == ("Told.", "Key.")
 
 
-def test_an_index_on_a_table_that_is_there_is_built_apart() -> None:
+def test_what_would_hold_a_lock_on_a_table_that_is_there_comes_apart() -> None:
     text = "CREATE INDEX ix_items_price ON shop.items USING btree (price)"
     index = Index("ix_items_price", ("price",), False, False, True, None, text)
     wanted = _schema(replace(LINE, indexes=(index,)), replace(_table("new"), indexes=(index,)))
-    assert new_indexes(_schema(LINE), wanted) == (index,)
-    assert building(index).startswith("CREATE INDEX CONCURRENTLY ix_items_price ON")
-    assert without(wanted, (index,)).tables[0] == LINE
+    found = split(_schema(LINE), wanted)
+    ((up,),) = (each.up for each in found.apart)
+    assert up.startswith("CREATE INDEX CONCURRENTLY ix_items_price ON")
+    assert found.schema == _schema(LINE, replace(_table("new"), indexes=(index,)))

@@ -57,6 +57,13 @@ HAZARDS: tuple[tuple[str, str, str], ...] = (
     ("transaction-control", "error", "COMMIT"),
     ("concurrently", "error", "CREATE INDEX CONCURRENTLY i ON s.t (a)"),
     ("attach-partition", "warning", "ALTER TABLE s.t ATTACH PARTITION s.p FOR VALUES IN (1)"),
+    ("detach-partition", "error", "ALTER TABLE s.t DETACH PARTITION s.p"),
+    (
+        "held-validation",
+        "error",
+        "ALTER TABLE s.t ADD CONSTRAINT c CHECK (a > 0) NOT VALID;"
+        " ALTER TABLE s.t VALIDATE CONSTRAINT c",
+    ),
     ("hidden-code", "warning", "DO $$ BEGIN DROP TABLE s.t; END $$"),
 )
 HARMLESS = (
@@ -76,8 +83,11 @@ HARMLESS = (
     "COMMENT ON TABLE s.t IS 'TRUNCATE s.t; DROP TABLE s.t CASCADE'",
     "INSERT INTO s.t SELECT 'UPDATE s.t SET a = 1'",
     'ALTER TABLE s.t ADD "drop" int',
-    "ALTER TABLE s.t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID;"
-    " ALTER TABLE s.t VALIDATE CONSTRAINT c; ALTER TABLE s.t ALTER a SET NOT NULL",
+    "ALTER TABLE s.t VALIDATE CONSTRAINT c",
+    "ALTER TABLE s.t ADD CONSTRAINT c CHECK (a > 0) NOT VALID;"
+    " ALTER TABLE s.t VALIDATE CONSTRAINT d",
+    "CREATE TABLE s.new (a int); ALTER TABLE s.new ADD CONSTRAINT c CHECK (a > 0) NOT VALID;"
+    " ALTER TABLE s.new VALIDATE CONSTRAINT c; ALTER TABLE s.new DETACH PARTITION s.p",
     "LOCK TABLE s.t, s.u IN SHARE MODE; ALTER TABLE s.t ADD a int; ALTER TABLE s.u ADD a int",
     "CREATE FUNCTION s.f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END",
     "CREATE VIEW s.v AS SELECT 1",
@@ -114,8 +124,18 @@ def test_tables_that_nobody_uses_yet_are_exempt() -> None:
         assert about_table or rule in rules_without_table, statement
 
 
-def test_outside_of_a_transaction_concurrently_is_as_it_should_be() -> None:
-    statement = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON s.t (a)"
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON s.t (a)",
+        "ALTER TABLE s.t DETACH PARTITION s.p CONCURRENTLY",
+        "ALTER TABLE s.t DETACH PARTITION s.p FINALIZE",
+        "ALTER TABLE s.t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID;"
+        " ALTER TABLE s.t VALIDATE CONSTRAINT c; ALTER TABLE s.t ALTER a SET NOT NULL;"
+        " ALTER TABLE s.t DROP CONSTRAINT c",
+    ],
+)
+def test_outside_of_a_transaction_the_safe_way_is_as_it_should_be(statement: str) -> None:
     assert lint([statement], transactional=False) == ()
 
 

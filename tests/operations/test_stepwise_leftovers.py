@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bedplate.operations import migrate
 from tests.databases import TestDatabase
 from tests.operations.test_stepwise import Steps
 
@@ -74,3 +75,39 @@ def test_what_a_broken_reindex_left_is_taken_away(steps: Steps) -> None:
     steps.apply()
     assert len(steps.indexes()) == before
     assert all(valid for valid, _ in steps.indexes().values())
+
+
+STRICT = (
+    "ALTER TABLE shop.items ADD CONSTRAINT ck_there CHECK (shelf_id IS NOT NULL) NOT VALID",
+    "ALTER TABLE shop.items VALIDATE CONSTRAINT ck_there",
+    "ALTER TABLE shop.items ALTER COLUMN shelf_id SET NOT NULL",
+    "ALTER TABLE shop.items DROP CONSTRAINT ck_there",
+    "CREATE UNIQUE INDEX CONCURRENTLY uq_items ON shop.items (shelf_id)",
+    "ALTER TABLE shop.items ADD CONSTRAINT uq_items UNIQUE USING INDEX uq_items",
+)
+LENIENT = (
+    "ALTER TABLE shop.items DROP CONSTRAINT uq_items",
+    "ALTER TABLE shop.items ALTER shelf_id DROP NOT NULL",
+)
+
+
+@pytest.mark.parametrize("kept", range(len(STRICT) + 1))
+def test_a_column_gets_strict_and_lenient_again_wherever_it_was_cut_off(
+    steps: Steps, kept: int
+) -> None:
+    for statement in STRICT[:kept]:
+        steps.owner.execute(statement.encode())
+    steps.write(*STRICT, down=LENIENT)
+    receipts: list[migrate.Receipt] = []
+    steps.apply(on_receipt=receipts.append)
+    assert receipts[-1].shape_changes == ()
+    rules = (
+        "SELECT conname, convalidated FROM pg_constraint WHERE conname IN ('ck_there', 'uq_items')"
+    )
+    strict = (
+        "SELECT attnotnull FROM pg_attribute WHERE attname = 'shelf_id'"
+        " AND attrelid = 'shop.items'::regclass"
+    )
+    assert (steps.found(rules), steps.found(strict)) == ([("uq_items", True)], [(True,)])
+    steps.undo()
+    assert (steps.found(rules), steps.found(strict)) == ([], [(False,)])

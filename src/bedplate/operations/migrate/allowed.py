@@ -21,6 +21,10 @@ Kind = Literal[
     "finish detaching",
     "validate constraint",
     "add constraint",
+    "drop constraint",
+    "use index",
+    "set not null",
+    "drop not null",
     "add enum label",
 ]
 
@@ -34,8 +38,9 @@ PATIENT: frozenset[Kind] = frozenset(
 )
 NEXT_STEP = (
     "Outside of a transaction there may be CREATE INDEX, DROP INDEX and REINDEX … CONCURRENTLY,"
-    " DETACH PARTITION … CONCURRENTLY, ADD CONSTRAINT … NOT VALID, VALIDATE CONSTRAINT,"
-    " ALTER TYPE … ADD VALUE and backfills; put the rest into a revision of its own."
+    " DETACH PARTITION … CONCURRENTLY, ADD CONSTRAINT … NOT VALID, VALIDATE and DROP CONSTRAINT,"
+    " ADD CONSTRAINT i UNIQUE USING INDEX i, SET and DROP NOT NULL, ALTER TYPE … ADD VALUE and"
+    " backfills; put the rest into a revision of its own."
 )
 TEXT_CHARACTERS_MAX = 120
 
@@ -137,8 +142,16 @@ class _Reader:
             return None
         if self._take("VALIDATE", "CONSTRAINT"):
             return self._ended(kind="validate constraint", table=table, name=self._name())
+        if self._take("DROP", "CONSTRAINT"):
+            self._take("IF", "EXISTS")
+            name = self._name()
+            self._take("RESTRICT")
+            return self._ended(kind="drop constraint", table=table, name=name)
         if self._take("ADD", "CONSTRAINT"):
             return self._constraint(table)
+        if self._take("ALTER"):
+            self._take("COLUMN")
+            return self._nullability(table, self._name())
         return None
 
     def on_type(self) -> Allowed | None:
@@ -156,8 +169,19 @@ class _Reader:
                 neighbour = (side, self._string())
         return self._ended(kind="add enum label", table=table, name=(label,), neighbour=neighbour)
 
+    def _nullability(self, table: Name, column: Name) -> Allowed | None:
+        if self._take("SET", "NOT", "NULL"):
+            return self._ended(kind="set not null", table=table, name=column)
+        if self._take("DROP", "NOT", "NULL"):
+            return self._ended(kind="drop not null", table=table, name=column)
+        return None
+
     def _constraint(self, table: Name) -> Allowed | None:
         name = self._name()
+        if self._take("UNIQUE", "USING", "INDEX"):
+            # Of another name it would be renamed, and not be found when it is asked for again.
+            same = self._name() == name
+            return self._ended(kind="use index", table=table, name=name) if same else None
         rest = self._rest()
         last = len(self._found) - 2
         kinds = (("CHECK",), ("FOREIGN", "KEY"), ("NOT", "NULL"))

@@ -38,6 +38,10 @@ DETACHING = """
 SELECT inhdetachpending FROM pg_catalog.pg_inherits
 WHERE inhparent = pg_catalog.to_regclass(%s) AND inhrelid = pg_catalog.to_regclass(%s)
 """
+NOT_NULL = """
+SELECT attnotnull FROM pg_catalog.pg_attribute
+WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND NOT attisdropped
+"""
 LABELS = """
 SELECT enumlabel::text FROM pg_catalog.pg_enum
 WHERE enumtypid = pg_catalog.to_regtype(%s) ORDER BY enumsortorder
@@ -68,6 +72,15 @@ def state(connection: Connection, step: Allowed) -> State:
             return "absent" if _exists(connection, step.name) else "there"
         case "detach partition" | "finish detaching":
             return _detached(connection, step)
+        case "drop constraint":
+            found = connection.execute(CONSTRAINT, [quoted(step.table), step.name[0]]).fetchone()
+            return "there" if found is None else "absent"
+        case "use index":
+            return _unique(connection, step)
+        case "set not null" | "drop not null":
+            row = connection.execute(NOT_NULL, [quoted(step.table), step.name[0]]).fetchone()
+            wanted = step.kind == "set not null"
+            return "there" if row is not None and row[0] == wanted else "absent"
         case "validate constraint":
             found = connection.execute(CONSTRAINT, [quoted(step.table), step.name[0]]).fetchone()
             return "there" if found is not None and found[0] else "absent"
@@ -119,6 +132,20 @@ def _constraint(connection: Connection, step: Allowed) -> State:
     ask = f"SELECT pg_get_constraintdef FROM ({CONSTRAINT}) AS probed"
     wanted = _probed(connection, step, make, ask, [_probe(step), step.name[0]])
     _compare(step, found[1].removesuffix(" NOT VALID"), wanted.removesuffix(" NOT VALID"))
+    return "there"
+
+
+def _unique(connection: Connection, step: Allowed) -> State:
+    """The index that it is to use was compared when it was made: it has its name."""
+    found = connection.execute(CONSTRAINT, [quoted(step.table), step.name[0]]).fetchone()
+    if found is None:
+        return "absent"
+    if not found[1].startswith("UNIQUE "):
+        raise DefinitionDiffers(
+            f"{step.name[0]} on {'.'.join(step.table)} is there already as {found[1]};"
+            " the revision makes it unique.",
+            NEXT_STEP,
+        )
     return "there"
 
 

@@ -38,7 +38,10 @@ CLIENT_CHECK_MS = 1_000
 """How soon the server notices that we are gone, and ends what it still does for us."""
 
 WHOLE: frozenset[Kind] = frozenset(
-    {"add constraint", "validate constraint", "finish detaching", "add enum label"}
+    {
+        *("add constraint", "validate constraint", "drop constraint", "use index"),
+        *("set not null", "drop not null", "finish detaching", "add enum label"),
+    }
 )
 """What may run in a transaction, and has one of its own: so its locks can be read before it ends,
 and what it did is noted with it."""

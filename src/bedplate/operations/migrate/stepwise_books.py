@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 
 from bedplate.catalog import Connection
+from bedplate.kernel import clock
 from bedplate.operations.migrate.receipt import HeldLock
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.touch import Touch
@@ -45,15 +47,14 @@ PRESENT = "SELECT pg_catalog.to_regclass('bedplate.steps') IS NOT NULL"
 WRITE = """
 INSERT INTO bedplate.steps AS s
     (module, revision, direction, statement, began, touches, locks, ended)
-VALUES (%s, %s, %s, %s, pg_catalog.clock_timestamp(), %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (module, revision, direction, statement) DO UPDATE SET
     began = CASE WHEN excluded.ended THEN s.began ELSE excluded.began END,
     touches = excluded.touches, locks = excluded.locks, ended = excluded.ended
 """
 FIND = """
-SELECT touches, locks, CASE WHEN NOT ended
-    THEN extract(epoch FROM pg_catalog.clock_timestamp() - began)::float8 * 1000 END
-FROM bedplate.steps WHERE module = %s AND revision = %s AND direction = %s AND statement = %s
+SELECT touches, locks, CASE WHEN NOT ended THEN began END FROM bedplate.steps
+WHERE module = %s AND revision = %s AND direction = %s AND statement = %s
 """
 FORGET = "DELETE FROM bedplate.steps WHERE module = %s AND revision = %s"
 
@@ -83,7 +84,7 @@ class StepwiseBooks:
     def write(self, statement: str, note: Note, *, ended: bool) -> None:
         """Note a statement that is about to be sent, or that has run."""
         said = [json.dumps([asdict(each) for each in part]) for part in (note.touches, note.locks)]
-        self.connection.execute(WRITE, [*self._key(statement), *said, ended])
+        self.connection.execute(WRITE, [*self._key(statement), clock.now(), *said, ended])
 
     def find(self, statement: str) -> Note | None:
         """Return what was noted of a statement by a run before this one.
@@ -93,10 +94,11 @@ class StepwiseBooks:
         row = self.connection.execute(FIND, self._key(statement)).fetchone()
         if row is None:
             return None
-        touches, locks, most_ms = row
+        touches, locks, began = row
         found = tuple(HeldLock(**each) for each in locks)
-        if most_ms is not None:
-            found = tuple(replace(each, held_ms=round(most_ms, 3)) for each in found)
+        if began is not None:
+            most_ms = round((clock.now() - began) / timedelta(milliseconds=1), 3)
+            found = tuple(replace(each, held_ms=most_ms) for each in found)
         return Note(
             tuple(Touch(**{**each, "within": tuple(each["within"])}) for each in touches), found
         )

@@ -15,7 +15,7 @@ from bedplate.catalog import Connection
 from bedplate.kernel import clock
 from bedplate.kernel.errors import UndeclaredTouch
 from bedplate.operations.migrate import verdict, witnesses
-from bedplate.operations.migrate.allowed import Allowed
+from bedplate.operations.migrate.allowed import Allowed, Kind
 from bedplate.operations.migrate.backfill_books import TABLES
 from bedplate.operations.migrate.books import made_by, signed
 from bedplate.operations.migrate.document import document
@@ -25,7 +25,17 @@ from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.stepwise_books import TABLE, Note, StepwiseBooks
 from bedplate.operations.migrate.timeline import MODES
-from bedplate.operations.migrate.touch import TABLE_KINDS, Touch, line_to_add, undeclared
+from bedplate.operations.migrate.touch import TABLE_KINDS, Touch, Verdict, line_to_add, undeclared
+
+ON_A_TABLE: Mapping[Kind, tuple[str, Verdict]] = {
+    "add constraint": ("constraint", "additive"),
+    "use index": ("constraint", "additive"),
+    "drop constraint": ("constraint", "shape"),
+    "validate constraint": ("validity", "additive"),
+    "set not null": ("not null", "additive"),
+    "drop not null": ("not null", "shape"),
+}
+"""What of a table each kind touches, and how."""
 
 BESIDE_WRITERS = "ShareUpdateExclusiveLock"
 OWN = frozenset({BESIDE_WRITERS})
@@ -83,10 +93,13 @@ class StepwiseWatch:
         if held is None:
             locks = tuple(replace(each, held_ms=held_ms) for each in self._note.locks)
         else:
-            locks = tuple(
-                HeldLock(step.text, relation.full_name, max(modes, key=MODES.index), held_ms)
-                for oid, modes in held.items()
+            modes = {
+                relation.full_name: max(found, key=MODES.index)
+                for oid, found in held.items()
                 if (relation := self._before.relations.get(oid)) and relation.kind in TABLE_KINDS
+            }
+            locks = tuple(
+                HeldLock(step.text, table, modes[table], held_ms) for table in sorted(modes)
             )
         self._note = replace(self._note, locks=locks)
         self.books.write(step.text, self._note, ended=True)
@@ -131,8 +144,12 @@ class StepwiseWatch:
     def end(self) -> tuple[Receipt, dict[str, Any]]:
         """Return the receipt, and the whole of it as it is stored."""
         touches = [each for note in self._notes for each in note.touches]
+        added = self._added()
         shaped = dict.fromkeys(
-            each.name for each in touches if each.verdict in ("shape", "behaviour", "gone")
+            each.name
+            for each in touches
+            if each.verdict in ("shape", "behaviour", "gone")
+            and (each.kind, each.name) not in added
         )
         receipt = Receipt(
             module=self.step.line.name,
@@ -163,13 +180,6 @@ class StepwiseWatch:
                         verdict="additive", kind="index", name=name, schema=schema, within=(table,)
                     ),
                 )
-            case "add constraint" | "validate constraint":
-                table, schema, _ = self._place(PLACE, step.table)
-                kind = "constraint" if step.kind == "add constraint" else "validity"
-                name = f"{table}.{step.name[0]}"
-                return (
-                    Touch(verdict="additive", kind=kind, name=name, schema=schema, within=(table,)),
-                )
             case "drop index":
                 name, schema, table = self._place(PLACE, step.name)
                 within = (table,) if table else ()
@@ -190,6 +200,11 @@ class StepwiseWatch:
                 return (Touch(verdict="shape", kind="enum", name=name, schema=schema),)
             case "reindex index" | "reindex table":
                 return ()
+            case _:
+                table, schema, _ = self._place(PLACE, step.table)
+                kind, said = ON_A_TABLE[step.kind]
+                name = f"{table}.{step.name[0]}"
+                return (Touch(verdict=said, kind=kind, name=name, schema=schema, within=(table,)),)
 
     def _known_locks(self, step: Allowed) -> Iterator[HeldLock]:
         """What a statement locks that may not run in a transaction, where its locks were read."""
@@ -218,9 +233,19 @@ class StepwiseWatch:
             return False
         return touch.verdict == "shape" and touch.name.rpartition(".")[2] == step.name[0]
 
+    def _added(self) -> set[tuple[str, str]]:
+        """What this revision added itself, by kind and name: it may take that away again."""
+        return {
+            (each.kind, each.name)
+            for note in self._notes
+            for each in note.touches
+            if each.verdict == "additive"
+        }
+
     def _refuse(self, touches: Sequence[Touch], outcome: str) -> None:
         declared, line = self.revision.touches, self.step.line
-        beyond = undeclared(touches, declared, line.schema, self._made)
+        made = None if self._made is None else {*self._made, *self._added()}
+        beyond = undeclared(touches, declared, line.schema, made)
         if beyond:
             listed = "; ".join(dict.fromkeys(each.sentence for each in beyond))
             raise UndeclaredTouch(

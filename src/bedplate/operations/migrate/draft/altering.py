@@ -69,7 +69,7 @@ def _column_changes(element: Element, was: Column, now: Column) -> Iterator[str]
     if was.type != now.type:
         yield f"{alter} TYPE {now.type}{_using(was, now)}"
     if was.nullable and not now.nullable:
-        yield from _not_null(place, alter, now.name)
+        yield f"{alter} SET NOT NULL"
     if not was.nullable and now.nullable:
         yield f"{alter} DROP NOT NULL"
     if was.collation != now.collation and was.type == now.type:
@@ -81,15 +81,6 @@ def _column_changes(element: Element, was: Column, now: Column) -> Iterator[str]
         yield f"{alter} SET GENERATED {now.identity.upper()}"
     if now.identity and was.identity and now.counter and now.counter != was.counter:
         yield f"{alter} {counting(now.counter, 'SET ')}"
-
-
-def _not_null(place: str, alter: str, column: str) -> Iterator[str]:
-    """A valid rule spares SET NOT NULL its scan of the table under an exclusive lock."""
-    rule = quoted(f"ck_{column}_not_null"[:63])
-    yield f"{place} ADD CONSTRAINT {rule} CHECK ({quoted(column)} IS NOT NULL) NOT VALID"
-    yield f"{place} VALIDATE CONSTRAINT {rule}"
-    yield f"{alter} SET NOT NULL"
-    yield f"{place} DROP CONSTRAINT {rule}"
 
 
 def _using(was: Column, now: Column) -> str:

@@ -46,8 +46,7 @@ class Element:
     own, a key that foreign keys may point at by its table's and `(columns)`.
 
     `owner` is the key of what takes it along when it goes; `inline` says that the owner's own
-    CREATE makes it too. `source` is the object of the catalog it was made from. `onto_existing` is
-    the form of `create` that is kind to a table in use, where there is one.
+    CREATE makes it too. `source` is the object of the catalog it was made from.
     """
 
     kind: Kind
@@ -61,7 +60,6 @@ class Element:
     inline: bool = False
     automatic: bool = False
     source: object = None
-    onto_existing: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

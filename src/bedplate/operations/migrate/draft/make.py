@@ -6,19 +6,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bedplate.catalog import Change, Column, Index, Schema, Snapshot, Table, difference
+from bedplate.catalog import Change, Column, Schema, Snapshot, Table, difference
 from bedplate.kernel.errors import DraftRefused, ModuleNotFound
 from bedplate.kernel.footprint import Footprint
 from bedplate.kernel.lines import Line
 from bedplate.kernel.model import GUARDED, is_guarded, mapper_of, table_name
 from bedplate.kernel.module import ModuleManifest
 from bedplate.operations.migrate import alembic_bridge, expected
-from bedplate.operations.migrate.draft.concurrent import (
-    building,
-    dropping,
-    new_indexes,
-    without,
-)
+from bedplate.operations.migrate.draft.apart import Apart, split
 from bedplate.operations.migrate.draft.file import Draft, next_name
 from bedplate.operations.migrate.draft.known import only, overlaid, without_model
 from bedplate.operations.migrate.draft.names import quoted
@@ -34,7 +29,7 @@ from bedplate.operations.migrate.draft.touching import touches
 from bedplate.operations.migrate.ground import Ground, grounds
 from bedplate.operations.migrate.target import Target
 
-APART = "it is built CONCURRENTLY, in a revision of its own"
+APART = "it comes beside the traffic, in a revision of its own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +73,22 @@ def make(target: Target, name: str, wish: Wish) -> Draft | None:
             made = lines.schema(line.schema) or made
     gone = _dropped(made, models, wish.drop)
     wanted = overlaid(made, models, gone=gone)
-    indexes = new_indexes(made, wanted)
-    wanted = without(wanted, indexes)
+    parts = split(made, wanted)
+    wanted = parts.schema
     after = only(lines, wanted)
     changes = difference(lines, after)
     if not changes and not renames:
-        return _concurrently(line, wish, indexes) if indexes else None
+        return _beside_the_traffic(line, wish, parts.apart) if parts.apart else None
     up, notes = _explained(made, wanted, statements(lines, after))
-    notes += [f"{each.name} is left for the next `make`: {APART}." for each in indexes]
+    notes += [f"{each.name} is left for the next `make`: {APART}." for each in parts.apart]
+    notes += [
+        f"{name} comes NOT VALID: the next `make` drafts the revision that validates it."
+        for name in parts.unvalidated
+    ]
+    notes += [
+        f"{name} is left for a later `make`: it points at a key that has to come first."
+        for name in parts.waiting
+    ]
     return Draft(
         line=line,
         before=line.head,
@@ -112,15 +115,16 @@ def _module(target: Target, name: str) -> tuple[Line, ModuleManifest]:
     return line, manifest
 
 
-def _concurrently(line: Line, wish: Wish, indexes: Sequence[Index]) -> Draft:
-    names = [index.name for index in indexes]
+def _beside_the_traffic(line: Line, wish: Wish, parts: Sequence[Apart]) -> Draft:
+    names = [each.name for each in parts]
     return Draft(
         line=line,
         before=line.head,
         name=next_name(line, wish.message or "_".join(names)),
-        message=wish.message or f"Build {', '.join(names)} while rows are written",
-        up=tuple(map(building, indexes)),
-        down=tuple(dropping(line.schema, index) for index in reversed(indexes)),
+        message=wish.message or f"Bring {', '.join(names)} while rows are written",
+        up=tuple(statement for each in parts for statement in each.up),
+        down=tuple(statement for each in reversed(parts) for statement in each.down),
+        touches=Footprint(shape=tuple(sorted({name for each in parts for name in each.shape}))),
         transactional=False,
     )
 

@@ -65,12 +65,6 @@ class Parts:
             place = f"{far.schema}.{far.table}"
             needs |= {(far.schema, far.table), (place, _key(far.columns))}
             needs |= {(place, column) for column in far.columns}
-        gentle: tuple[str, ...] = ()
-        can_wait = rule.kind in ("check", "foreign key") and self.of.kind == "table"
-        if can_wait and "NOT VALID" not in rule.definition:
-            # The table is read without the lock that adding the rule takes.
-            validate = f"ALTER TABLE {self.sql} VALIDATE CONSTRAINT {quoted(rule.name)}"
-            gentle = (f"{add} NOT VALID", validate)
         element = Element(
             kind="foreign key" if rule.references else "constraint",
             name=self.name(rule.name),
@@ -85,7 +79,6 @@ class Parts:
             inline=rule.references is None,
             automatic=rule.inherited,
             source=rule,
-            onto_existing=gentle,
         )
         yield element
         yield from notes(element.key, f"CONSTRAINT {quoted(rule.name)} ON {self.sql}", rule.comment)

@@ -41,8 +41,8 @@ def statements(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """Return the statements that make of a database at `before` one at `after`; () where equal.
 
     The way back is `statements(after, before)`. Columns and tables that are in `after` only are
-    new: what was renamed must have been renamed before. Existing tables are treated gently: rules
-    are added NOT VALID and validated apart.
+    new: what was renamed must have been renamed before. All of it is one transaction: what should
+    not be, on a table in use, is to be split off before (see `apart`).
 
     Raises DraftRefused for what cannot be changed in place without losing rows: a table that
     becomes partitioned, a domain of another type; and for kinds that it cannot spell.
@@ -111,8 +111,7 @@ class Way:
             if element.automatic:
                 return
             self._refuse_unspoken(element.create, element)
-            owner_is_new = element.owner is None or self._is_made(element.owner)
-            yield from element.create if owner_is_new else (element.onto_existing or element.create)
+            yield from element.create
         elif key in self.alterations:
             yield from self.alterations[key]
 

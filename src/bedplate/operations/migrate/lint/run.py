@@ -9,10 +9,12 @@ from bedplate.operations.migrate.lint import (
     blocking_index,
     cascade,
     concurrently,
+    detach_partition,
     drop,
     enum_label,
     exclusion_constraint,
     full_rewrite,
+    held_validation,
     hidden_code,
     if_not_exists,
     lock_order,
@@ -43,7 +45,7 @@ RULES: tuple[Callable[[Statement, Facts], Iterator[Finding]], ...] = tuple(
         *(rename, drop, cascade, enum_label, lock_order, truncate, unbounded_write, persistence),
         *(full_rewrite, exclusion_constraint, unique_constraint, view_change, if_not_exists),
         *(timeouts, replication_role, stored_generated, transaction_control, concurrently),
-        *(attach_partition, hidden_code),
+        *(attach_partition, detach_partition, held_validation, hidden_code),
     )
 )
 
