@@ -180,6 +180,8 @@ class LongLine:
         times = ("at", "duration_ms", "receipt_ms", "tables_watched")
         said = {name: {k: v for k, v in each.items() if k not in times} for name, each in found}
         for each in said.values():
+            # Other databases of the server have roles and settings in common with this one.
+            each["touched"] = [one for one in each["touched"] if one["verdict"] != "external"]
             for lock in each["locks"]:
                 del lock["held_ms"]
         return said

@@ -84,6 +84,48 @@ ELSEWHERE = (
         "additive",
     ),
     case(
+        "setting of a role",
+        "ALTER ROLE CURRENT_USER SET search_path = host, shop",
+        "additive",
+    ),
+    case(
+        "setting of a role here",
+        "DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I"
+        " SET search_path = host', current_database()); END $$",
+        "additive",
+    ),
+    case(
+        "setting of a role elsewhere",
+        "ALTER ROLE CURRENT_USER IN DATABASE postgres SET search_path = host",
+        "additive",
+    ),
+    case(
+        "setting in a savepoint",
+        "SAVEPOINT a; ALTER ROLE CURRENT_USER SET jit = off; RELEASE a",
+        "additive",
+    ),
+    case("setting undone", "SAVEPOINT a; ALTER ROLE CURRENT_USER SET jit = off; ROLLBACK TO a"),
+    case(
+        "setting of all roles",
+        "ALTER ROLE ALL SET search_path = host",
+        "additive",
+        superuser=True,
+    ),
+    case("membership", "GRANT pg_read_all_data TO {app}", "additive", superuser=True),
+    case("rights of a role", "ALTER ROLE {app} BYPASSRLS", "shape", superuser=True),
+    case("new role", "CREATE ROLE battery_guest", "additive", superuser=True),
+    case(
+        "user mapping",
+        "CREATE USER MAPPING FOR CURRENT_USER SERVER afar OPTIONS (user 'x')",
+        "additive",
+    ),
+    case(
+        "user mapping changed",
+        "ALTER USER MAPPING FOR PUBLIC SERVER afar OPTIONS (SET user 'root')",
+        "shape",
+        superuser=True,
+    ),
+    case(
         "publication",
         "CREATE PUBLICATION p FOR TABLE host.users",
         "additive",
@@ -116,6 +158,13 @@ OTHER_SESSIONS = (
         "column meanwhile",
         "SELECT 1",
         meanwhile="ALTER TABLE host.posts ADD IF NOT EXISTS later int",
+    ),
+    case(
+        "setting of a role meanwhile",
+        "SELECT 1",
+        "external",
+        meanwhile="DO $$ BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I"
+        " SET work_mem = ''9MB''', current_database()); END $$",
     ),
     case("autovacuum meanwhile", "SELECT 1", meanwhile="VACUUM ANALYZE host.posts"),
 )

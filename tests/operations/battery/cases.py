@@ -43,5 +43,8 @@ HARMLESS = frozenset(
         *("rename index", "index storage"),
         *("column of a host", "table in a host", "table in public", "function in a host"),
         *("new schema", "default privileges", "database setting", "publication"),
+        *("setting of a role", "setting of a role here", "setting of a role elsewhere"),
+        *("setting in a savepoint", "setting of all roles", "membership", "rights of a role"),
+        *("new role", "user mapping", "user mapping changed"),
     }
 )

@@ -12,7 +12,7 @@ from bedplate.operations.migrate.touch import Touch, undeclared
 from tests.databases import TestDatabase
 from tests.operations.battery.case import Case
 from tests.operations.battery.truth import catalog, changed, columns, truth
-from tests.operations.battery.world import WORLD, WORLD_18
+from tests.operations.battery.world import AFAR, WORLD, WORLD_18
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Battery:
         if self.major >= 18:
             self.owner.execute(WORLD_18.encode())
         self.owner.execute(f"GRANT SELECT ON shop.items TO {database.roles[1]}".encode())
+        self.admin.execute(AFAR)
+        grant = f"GRANT USAGE ON FOREIGN SERVER afar TO {database.roles[0]}"
+        self.admin.execute(grant.encode())
         self.admin.execute("ANALYZE")
 
     def suits(self, case: Case) -> bool:

@@ -79,3 +79,10 @@ WORLD_18 = """
 CREATE TABLE shop.virtual (a int, b int GENERATED ALWAYS AS (a * 2) VIRTUAL);
 INSERT INTO shop.virtual VALUES (1), (2);
 """
+
+# A server that nothing can be asked of: what counts is who may log in there, and how.
+AFAR = """
+CREATE FOREIGN DATA WRAPPER afar;
+CREATE SERVER afar FOREIGN DATA WRAPPER afar;
+CREATE USER MAPPING FOR PUBLIC SERVER afar OPTIONS (user 'guest');
+"""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from bedplate.operations.migrate.touch import RELATION_KINDS, Touch, Verdict
 from bedplate.operations.migrate.witness_queries import DEFINING, FS, RS
+from bedplate.operations.migrate.witness_rare import SHARED
 from bedplate.operations.migrate.witnesses import Reading, Relation, Thing
 
 ADDED_FREELY = frozenset({"column", "default", "constraint", "index", "statistics"})
@@ -57,7 +58,12 @@ def things(before: Reading, after: Reading) -> Iterator[Touch]:
     """Return the touches of functions, types, schemas and other objects that are no relation."""
     for key in {**before.things, **after.things}:
         old, new = before.things.get(key), after.things.get(key)
-        if old != new:
+        if old == new:
+            continue
+        kind, schema, name = key
+        if kind in SHARED and SHARED[kind] not in after.locks:
+            yield Touch(verdict="external", kind=kind, name=name, schema=schema)
+        else:
             yield from _thing(key, old, new)
 
 

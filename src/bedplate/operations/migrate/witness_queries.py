@@ -293,56 +293,6 @@ SELECT 'database', '', o.datname::text, concat(o.datdba, o.datallowconn, o.datco
 FROM pg_catalog.pg_database o WHERE o.datname = pg_catalog.current_database()
 """
 
-_RARE = {
-    "pg_aggregate": "o.aggfnoid::oid",
-    "pg_am": "o.oid",
-    "pg_amop": "o.oid",
-    "pg_amproc": "o.oid",
-    "pg_cast": "o.oid",
-    "pg_collation": "o.oid",
-    "pg_conversion": "o.oid",
-    "pg_default_acl": "o.oid",
-    "pg_event_trigger": "o.oid",
-    "pg_extension": "o.oid",
-    "pg_foreign_data_wrapper": "o.oid",
-    "pg_foreign_server": "o.oid",
-    "pg_language": "o.oid",
-    "pg_opclass": "o.oid",
-    "pg_operator": "o.oid",
-    "pg_opfamily": "o.oid",
-    "pg_publication": "o.oid",
-    "pg_publication_namespace": "o.oid",
-    "pg_transform": "o.oid",
-    "pg_ts_config": "o.oid",
-    "pg_ts_config_map": "o.mapcfg",
-    "pg_ts_dict": "o.oid",
-    "pg_ts_parser": "o.oid",
-    "pg_ts_template": "o.oid",
-}
-_RARE_NAMES = {
-    "pg_extension": "o.extname::text",
-    "pg_collation": "o.collname::text",
-    "pg_operator": "o.oprname::text",
-    "pg_publication": "o.pubname::text",
-    "pg_foreign_server": "o.srvname::text",
-    "pg_language": "o.lanname::text",
-}
-
-# What few databases have is compared whole, row by row. Members of extensions are the extension's.
-RARE = " UNION ALL ".join(
-    (
-        *(
-            f"SELECT '{catalog.removeprefix('pg_').replace('_', ' ')}', {oid}::bigint,"
-            f" {_RARE_NAMES.get(catalog, oid + '::text')}, pg_catalog.md5(o::text)"
-            f" FROM pg_catalog.{catalog} o WHERE {oid} >= {FIRST_OID}"
-            for catalog, oid in _RARE.items()
-        ),
-        "SELECT 'setting', o.setrole::bigint, o.setrole::text, pg_catalog.md5(o.setconfig::text)"
-        " FROM pg_catalog.pg_db_role_setting o WHERE o.setdatabase = (SELECT d.oid"
-        " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())",
-    )
-)
-
 # The functions and not the view pg_stat_xact_all_tables, which groups by every index; the two
 # catalogs of large objects besides the users' tables. TRUNCATE sets these counters back: they are
 # one witness of several.

@@ -16,6 +16,7 @@ from psycopg import sql
 from bedplate.catalog import Connection
 from bedplate.kernel.errors import MigrationFailed
 from bedplate.operations.migrate import witness_queries as queries
+from bedplate.operations.migrate import witness_rare
 
 SEQUENCES_MAX = 1_000
 """How many sequences' values are read; of the others only the lock tells that they moved."""
@@ -231,7 +232,7 @@ def _read(connection: Connection, before: Reading | None = None) -> Reading:
         for query in (queries.FUNCTIONS, queries.TYPES, queries.SCHEMAS)
         for kind, schema, name, digest, grants, comment, extension in rows(query)
     }
-    for kind, oid, name, digest in rows(queries.RARE):
+    for kind, oid, name, digest in rows(witness_rare.RARE):
         things[kind, "", name if name != str(oid) else f"{kind} {oid}"] = Thing(
             digest, None, None, None
         )
