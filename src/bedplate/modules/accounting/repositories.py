@@ -114,7 +114,7 @@ FROM owed o WHERE o.amount > 0 GROUP BY o.user_id ORDER BY o.user_id
 # What moved a balance, each at the moment it did: nothing that was told is taken back, it is told
 # again the other way round. A cancelled invoice has not changed since it was cancelled; a payment
 # that was taken off stands in the audit log. Keys are compared as text there: what somebody wrote
-# by hand may say anything.
+# by hand may say anything. LEFT JOIN, which PostgreSQL leaves out where nobody asks whose it was.
 ENTRIES = """(
     SELECT i.user_id, i.issued_date AS at, 'invoice' AS kind, i.invoice_number AS number,
            i.total_amount AS amount
@@ -125,7 +125,7 @@ ENTRIES = """(
     FROM accounting.invoices i WHERE i.status = 'CANCELLED' AND i.issued_date IS NOT NULL
     UNION ALL
     SELECT i.user_id, p.created_at, 'payment', i.invoice_number, -p.amount_paid
-    FROM accounting.invoice_payments p JOIN accounting.invoices i ON i.id = p.invoice_id
+    FROM accounting.invoice_payments p LEFT JOIN accounting.invoices i ON i.id = p.invoice_id
     UNION ALL
     SELECT i.user_id, e.at, e.kind, i.invoice_number, e.sign * e.amount
     FROM accounting.audit_logs a
@@ -140,7 +140,7 @@ ENTRIES = """(
     WHERE a.action = 'PAYMENT_REMOVED' AND a.entity_type = 'Invoice'
     UNION ALL
     SELECT i.user_id, r.created_at, e.kind, i.invoice_number, e.sign * r.amount
-    FROM accounting.invoice_refunds r JOIN accounting.invoices i ON i.id = r.invoice_id
+    FROM accounting.invoice_refunds r LEFT JOIN accounting.invoices i ON i.id = r.invoice_id
     CROSS JOIN (VALUES ('credit', -1), ('refund', 1)) AS e (kind, sign)
 )"""
 REVENUE: Query[Any] = Query(
