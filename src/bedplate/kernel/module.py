@@ -39,8 +39,8 @@ class ModuleManifest:
     it holds its line. `requires` names the modules it builds on. `adoptable` says which models a
     project may bind to a host's tables, by binding name. `instead` says of a required module which
     of its adoptable models are all that is used of it: a project that binds every one of them need
-    not enable it. `bridges` names the modules for which
-    `package.bridges.<name>` has SUBSCRIPTIONS, loaded when both are enabled. `settings` is a frozen
+    not enable it. `bridges` names the modules for which `package.bridges.<name>` has SUBSCRIPTIONS,
+    and CHECKS if there are any; it is loaded when both are enabled. `settings` is a frozen
     dataclass with a default for every field and `KEYS`, which parses each of them; it is read from
     the table [name] of bedplate.toml and BEDPLATE_<NAME>_<KEY>, and `db.settings` hands it out.
     """

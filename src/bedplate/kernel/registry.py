@@ -8,8 +8,10 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from bedplate.kernel.checks import Check
 from bedplate.kernel.errors import (
     ModuleCycle,
     ModuleMissing,
@@ -89,11 +91,22 @@ class Registry:
         found: list[Subscription] = []
         for manifest in self.ordered:
             found += manifest.subscriptions
-            for other in manifest.bridges:
-                if other in self.by_name:
-                    bridge = importlib.import_module(f"{manifest.package}.bridges.{other}")
-                    found += bridge.SUBSCRIPTIONS
+            for bridge in self._bridges(manifest):
+                found += bridge.SUBSCRIPTIONS
         return tuple(found)
+
+    def checks(self) -> tuple[Check, ...]:
+        """Return the modules' laws, and those that a bridge adds where both are enabled."""
+        found: list[Check] = []
+        for manifest in self.ordered:
+            found += manifest.checks
+            for bridge in self._bridges(manifest):
+                found += getattr(bridge, "CHECKS", ())
+        return tuple(found)
+
+    def _bridges(self, manifest: ModuleManifest) -> list[ModuleType]:
+        enabled = [other for other in manifest.bridges if other in self.by_name]
+        return [importlib.import_module(f"{manifest.package}.bridges.{other}") for other in enabled]
 
     @property
     def lines(self) -> tuple[Line, ...]:

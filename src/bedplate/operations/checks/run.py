@@ -77,13 +77,12 @@ def run(
         keep(_current(connection, registry))
         for check in builtin([line.schema for line in registry.lines]):
             keep(_outcome(connection, check, _statement(check, dialect)))
-        for manifest in registry.ordered:
-            for check in manifest.checks:
-                try:
-                    statement = _statement(check, dialect)
-                except FieldNotBound:
-                    continue  # The host's table has no such field, so there is no such law.
-                keep(_outcome(connection, check, statement))
+        for check in registry.checks():
+            try:
+                statement = _statement(check, dialect)
+            except FieldNotBound:
+                continue  # The host's table has no such field, so there is no such law.
+            keep(_outcome(connection, check, statement))
     return tuple(found)
 
 

@@ -229,7 +229,7 @@ class _Round:
         except asyncio.CancelledError:
             # The worker stops. Whether the server has the mail is not known.
             fault = Fault("interrupted", "The worker was stopped in the middle.")
-            await MAIL_LEASES.fail(self._db, lease, fault, retry_in=timedelta(0))
+            await self._fail(mail, lease, fault, retry_in=timedelta(0))
             raise
         except LeaseLost:
             return "lost"
@@ -255,13 +255,13 @@ class _Round:
                 await self._settle(mail, lease, MailStatus.BOUNCED, refusal.reason)
                 return "bounced"
             fault = Fault(refusal.code, refusal.reason)
-            await self._fail(mail, lease, fault, is_outage=refusal.is_outage)
+            await self._not_sent(mail, lease, fault, is_outage=refusal.is_outage)
             return "failed"
         except (ConnectionFailed, LeaseLost):
             raise
         except BedplateError as error:
             is_outage = isinstance(error, LinksNotConfigured)
-            await self._fail(mail, lease, Fault.of(error), is_outage=is_outage)
+            await self._not_sent(mail, lease, Fault.of(error), is_outage=is_outage)
             return "failed"
         await self._settle(mail, lease, MailStatus.SENT)
         return "sent"
@@ -324,25 +324,38 @@ class _Round:
 
         await self._surely(write)
 
-    async def _fail(
+    async def _not_sent(
         self, mail: OutgoingMail, lease: Lease, fault: Fault, *, is_outage: bool
     ) -> None:
-        retry_in = self._backoff.after(mail.attempts)
-        held = {
-            "outage": timedelta(milliseconds=self._settings.outage_longest_ms),
-            "first": self._backoff.first,
-            "longest": self._backoff.longest,
-            "share": random.uniform(0.5, 1),
-        }
         logger.info("mail %s was not accepted: %s", mail.id, fault.code)
+        if not is_outage:
+            await self._fail(mail, lease, fault, retry_in=self._backoff.after(mail.attempts))
+            return
+        share = random.uniform(0.5, 1)
 
         async def write() -> None:
             async with self._db.transaction() as tx:
-                if is_outage:
-                    said = {"code": fault.code, "message": fault.message}
-                    await MAIL_LEASES.write(tx, lease, _HOLD, **held, **said)
-                else:
-                    await MAIL_LEASES.fail(tx, lease, fault, retry_in=retry_in)
+                await MAIL_LEASES.write(
+                    tx,
+                    lease,
+                    _HOLD,
+                    outage=timedelta(milliseconds=self._settings.outage_longest_ms),
+                    first=self._backoff.first,
+                    longest=self._backoff.longest,
+                    share=share,
+                    code=fault.code,
+                    message=fault.message,
+                )
+                await tell_what_happened(tx, MailFailed, mail.id)
+
+        await self._surely(write)
+
+    async def _fail(
+        self, mail: OutgoingMail, lease: Lease, fault: Fault, *, retry_in: timedelta
+    ) -> None:
+        async def write() -> None:
+            async with self._db.transaction() as tx:
+                await MAIL_LEASES.fail(tx, lease, fault, retry_in=retry_in)
                 await tell_what_happened(tx, MailFailed, mail.id)
 
         await self._surely(write)
