@@ -74,8 +74,10 @@ class Mailing:
             self.book.write_notices()
         self.book.write_reminders()
         await module.recall_messages(self.db, most=AT_ONCE)
-        while await module.send_due(self.db):
-            pass
+        while sent := await module.send_due(self.db):
+            told = module.InvoiceNotification
+            rows = await module.invoice_notifications.list(self.db, told.id.in_(sent))
+            await module.make_pages(self.db, [each.invoice_id for each in rows])
         while await module.remind(self.db):
             pass
         await self.deliver()

@@ -20,6 +20,8 @@ from bedplate.modules.accounting.rules import Letter
 class MessageWritten(Event):
     """A customer is to be told something about an invoice, once: the notification is PENDING.
 
+    Told as it is noted; of an invoice to send, when a worker has made its page.
+
     `due_date` is the one that a reminder is of, `stage` the days from it. `page` is the invoice as
     a PDF where it goes along.
     """

@@ -10,15 +10,14 @@ from bedplate.kernel.jobs import Job, Periodic, Running
 from bedplate.kernel.telemetry import logger
 from bedplate.modules.accounting.actions import (
     OVERDUE_MAX,
+    make_pages,
     recall_messages,
     remind,
-    render_document,
     run_overdue,
     run_recurring,
     send_due,
     templates_waiting,
 )
-from bedplate.modules.accounting.errors import ContentInvalid
 
 NAMED_MAX = 20
 """How many templates one line of the log names."""
@@ -57,23 +56,12 @@ async def reminders(db: Database, running: Running[None]) -> None:
 
 
 async def render(db: Database, running: Running[list[UUID]]) -> None:
-    """Make the pages of issued invoices, each in a transaction of its own.
-
-    What cannot be made does not keep the others back. Raises ContentInvalid at the end.
-    """
-    refused: list[ContentInvalid] = []
-    for invoice_id in running.payload:
-        try:
-            async with db.transaction() as tx:
-                await render_document(tx, invoice_id)
-        except ContentInvalid as error:
-            refused.append(error)
-    if refused:
-        raise refused[0]
+    """Make the pages of issued invoices, and send what waits for them."""
+    await make_pages(db, running.payload)
 
 
 RENDER: Job[list[UUID]] = Job(name="accounting.render", payload=list[UUID], run=render)
-"""Enqueued by the database in the transaction that issues, whoever issues."""
+"""Enqueued by the database in the transaction that issues or sends, whoever does."""
 
 # Hourly, so that a billing day begins within the hour in whatever zone; each finds its work once.
 JOBS = (

@@ -9,12 +9,13 @@ from typing import Any
 from bedplate.kernel.database import Database
 from bedplate.modules.accounting import (
     Invoice,
+    make_pages,
     recall_messages,
     remind,
     run_overdue,
     send_due,
 )
-from bedplate.modules.delivery import deliver_due
+from bedplate.modules.delivery import Delivered, deliver_due
 from bedplate.testing import Clone, FrozenClock
 from tests.asking import ask
 from tests.modules.accounting.business import Customer, customer, issued
@@ -47,7 +48,20 @@ class Billing:
         await recall_messages(self.db)
         await send_due(self.db)
         await remind(self.db)
-        await deliver_due(self.db, limit=1_000)
+        await self.deliver()
+
+    async def render(self) -> None:
+        """Make the pages that invoices wait for."""
+        waiting = self.ask(
+            "SELECT DISTINCT invoice_id FROM accounting.invoice_notifications"
+            " WHERE status = 'PENDING' AND mail_id IS NULL ORDER BY 1"
+        )
+        await make_pages(self.db, [invoice_id for (invoice_id,) in waiting])
+
+    async def deliver(self) -> Delivered:
+        """Make the pages that are waited for, and deliver what is due."""
+        await self.render()
+        return await deliver_due(self.db, limit=1_000)
 
     def subjects(self) -> list[str]:
         """What the server was given, in order."""

@@ -73,7 +73,7 @@ async def failed_once(billing: Billing) -> Invoice:
     made = await billing.invoice()
     billing.post.at_rcpt = lambda address: "451 try later"
     await send_invoice(billing.db, made.id)
-    await deliver_due(billing.db)
+    await billing.deliver()
     billing.post.at_rcpt = lambda address: None
     billing.clock.advance(days=1)
     return made
@@ -114,12 +114,12 @@ async def test_who_missed_that_it_was_tried_again_hears_what_came_of_it(billing:
 async def test_in_step_all_the_way(billing: Billing) -> None:
     made = await failed_once(billing)
     with_server, billing.post.at_data = billing.post.at_data, lambda address: "421 closing down"
-    await deliver_due(billing.db)
+    await billing.deliver()
     assert drifted(billing) == []
     billing.post.delay_s = 600
     billing.clock.advance(days=1)
     billing.post.was_asked.clear()
-    working = asyncio.create_task(deliver_due(billing.db))
+    working = asyncio.create_task(billing.deliver())
     assert await asyncio.to_thread(billing.post.was_asked.wait, 60)
     assert drifted(billing) == []
     working.cancel()
@@ -127,7 +127,7 @@ async def test_in_step_all_the_way(billing: Billing) -> None:
         await working
     assert drifted(billing) == []
     billing.post.delay_s, billing.post.at_data = 0, with_server
-    await deliver_due(billing.db)
+    await billing.deliver()
     sent = billing.ask(f"SELECT mail_id FROM {TABLE}")[0][0]
     assert drifted(billing) == []
     await record_bounce(billing.db, sent, "552 mailbox full")
@@ -142,7 +142,7 @@ async def test_a_mail_tried_anew_by_hand_is_in_step(billing: Billing) -> None:
         "UPDATE delivery.outgoing_mails SET state = 'RUNNING', holder = 'x', attempts = 10,"
         " expires_at = bedplate.now() - interval '1 second'",
     )
-    await deliver_due(billing.db)
+    await billing.deliver()
     assert drifted(billing) == []
     await retry(billing.db, billing.ask(f"SELECT mail_id FROM {TABLE}")[0][0])
     assert drifted(billing) == []
@@ -153,5 +153,6 @@ async def test_a_mail_tried_anew_by_hand_is_in_step(billing: Billing) -> None:
 async def test_a_message_without_its_mail_is_named(billing: Billing) -> None:
     made = await billing.invoice()
     await send_invoice(billing.db, made.id)
+    await billing.render()
     as_owner(billing.clone, "DELETE FROM delivery.outgoing_mails")
     assert drifted(billing) == [("PENDING", "None")]

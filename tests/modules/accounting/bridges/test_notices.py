@@ -25,7 +25,6 @@ from bedplate.modules.accounting import (
 )
 from bedplate.modules.accounting.jobs import reminders
 from bedplate.modules.auth import User, users
-from bedplate.modules.delivery import deliver_due
 from tests.asking import as_owner, waiting
 from tests.modules.accounting.bridges.billing import Billing
 from tests.modules.accounting.business import Customer, customer, money
@@ -214,7 +213,7 @@ async def test_mail_that_waits_is_taken_back_with_its_invoice(billing: Billing) 
     billing.post.at_rcpt = lambda address: "451 try later"
     for each in (made, other):
         await send_invoice(billing.db, each.id)
-    await deliver_due(billing.db)
+    await billing.deliver()
     billing.post.at_rcpt = lambda address: None
     await cancel_invoice(billing.db, made.id, by=who.by)
     billing.clock.advance(days=1)
@@ -226,7 +225,7 @@ async def test_mail_that_waits_is_taken_back_with_its_invoice(billing: Billing) 
 async def test_without_an_address_nothing_is_sent_again(billing: Billing) -> None:
     made = await billing.invoice()
     await send_invoice(billing.db, made.id)
-    await deliver_due(billing.db)
+    await billing.deliver()
     await users.update(billing.db, made.user_id, assign(User.email, None))
     with pytest.raises(NoAddress):
         await send_invoice(billing.db, made.id, again=True)

@@ -28,6 +28,7 @@ from bedplate.modules.accounting.actions.invoices import (
     move_due_date,
 )
 from bedplate.modules.accounting.actions.messages import (
+    make_pages,
     recall_messages,
     remind,
     send_due,
@@ -86,6 +87,7 @@ __all__ = [
     "end_template",
     "issue_invoice",
     "issue_invoices",
+    "make_pages",
     "move_due_date",
     "pass_over",
     "pause_template",

@@ -195,9 +195,12 @@ async def carry(tx: Transaction, written: MessageWritten) -> None:
 
 async def recall(tx: Transaction, recalled: MessageRecalled) -> None:
     """Take a mail back; what went meanwhile, or is in a worker's hands, may not be."""
+    id = recalled.notification_id
     try:
-        await cancel(tx, recalled.notification_id)
-    except (MailOver, UnknownMail):
+        await cancel(tx, id)
+    except UnknownMail:
+        await tx.run(REFUSE, id=id, reason="It was taken back before its page was made.")
+    except MailOver:
         return
 
 
@@ -313,6 +316,17 @@ CHECKS = (
         """,
         next_step="Mend what the worker's log says of `follow`, and run"
         " accounting.bridges.delivery.copy_again.",
+    ),
+    Check(
+        id="accounting.W101",
+        title="no invoice has waited for its page to be sent for more than an hour",
+        query="""
+            SELECT id AS invoice_notification_id, invoice_id, created_at
+            FROM accounting.invoice_notifications
+            WHERE notification_type = 'INVOICE_ISSUED' AND status = 'PENDING' AND mail_id IS NULL
+              AND created_at < bedplate.now() - interval '1 hour'
+        """,
+        next_step="Run `bedplate work`; see what failed of accounting.render.",
     ),
 )
 """Laws of two modules; numbered from 101."""

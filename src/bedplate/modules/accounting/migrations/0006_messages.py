@@ -19,24 +19,40 @@ COMMENT ON TYPE accounting.message IS 'One message about an invoice.';
 
 WRITTEN = """TABLE (
     notification_id uuid, invoice_id uuid, notification_type accounting.notification_type,
-    stage int, sent_to text, user_id {users_key}, customer text, invoice_number text,
-    due_on date, total numeric, balance numeric, seller text, currency text
+    stage int, sent_to text, is_ready boolean, user_id {users_key}, customer text,
+    invoice_number text, due_on date, total numeric, balance numeric, seller text, currency text
 )"""
 
 WRITE = """
-CREATE FUNCTION accounting.write_messages(p_messages accounting.message[])
+CREATE FUNCTION accounting.letters_of(p_ids uuid[])
     RETURNS {written}
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY WITH letter AS (
-        SELECT bedplate.uuid7() AS id, m.invoice_id, m.notification_type, m.stage,
-               i.user_id, i.invoice_number, i.due_date, i.total_amount,
-               i.total_amount - i.paid_amount AS balance, d.content,
+    RETURN QUERY SELECT n.id, n.invoice_id, n.notification_type, n.stage, n.sent_to::text,
+           n.mail_id IS NOT NULL, i.user_id,
+           (SELECT ({users.name?})::text FROM {users_table} u WHERE u.{users_id} = i.user_id),
+           i.invoice_number::text, i.due_date, i.total_amount, i.total_amount - i.paid_amount,
+           coalesce(d.content ->> 'seller', ''), coalesce(d.content ->> 'currency', '')
+    FROM accounting.invoice_notifications n
+    JOIN accounting.invoices i ON i.id = n.invoice_id
+    JOIN accounting.invoice_documents d ON d.invoice_id = i.id
+    WHERE n.id = ANY (p_ids) ORDER BY n.id;
+END $$;
+COMMENT ON FUNCTION accounting.letters_of(uuid[]) IS 'Return what messages are about.';
+
+CREATE FUNCTION accounting.write_messages(p_messages accounting.message[])
+    RETURNS {written}
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_made uuid[];
+BEGIN
+    WITH letter AS (
+        SELECT bedplate.uuid7() AS id, m.invoice_id, m.notification_type, m.stage, i.due_date,
+               m.notification_type <> 'INVOICE_ISSUED' OR d.pdf IS NOT NULL AS is_ready,
                (SELECT ({users.email?})::text FROM {users_table} u
-                WHERE u.{users_id} = i.user_id) AS email,
-               (SELECT ({users.name?})::text FROM {users_table} u
-                WHERE u.{users_id} = i.user_id) AS name
+                WHERE u.{users_id} = i.user_id) AS email
         FROM unnest(p_messages) AS m
         JOIN accounting.invoices i ON i.id = m.invoice_id
         JOIN accounting.invoice_documents d ON d.invoice_id = i.id
@@ -47,18 +63,52 @@ BEGIN
         SELECT l.id, l.invoice_id, l.notification_type, l.stage,
                CASE WHEN l.notification_type IN ('PAYMENT_REMINDER', 'OVERDUE_REMINDER')
                     THEN l.due_date END,
-               l.email, l.id
+               l.email, CASE WHEN l.is_ready THEN l.id END
         FROM letter l WHERE l.email <> '' ORDER BY l.invoice_id
         ON CONFLICT DO NOTHING
         RETURNING n.id
     )
-    SELECT l.id, l.invoice_id, l.notification_type, l.stage, l.email, l.user_id, l.name,
-           l.invoice_number::text, l.due_date, l.total_amount, l.balance,
-           coalesce(l.content ->> 'seller', ''), coalesce(l.content ->> 'currency', '')
-    FROM made m JOIN letter l ON l.id = m.id;
+    SELECT array_agg(m.id) INTO v_made FROM made m;
+    -- An invoice waits for its page. It was asked for at the issue; but whoever made it meanwhile
+    -- did not see that somebody waits.
+    INSERT INTO bedplate.jobs (id, kind, payload)
+    SELECT bedplate.uuid7(), 'accounting.render', jsonb_agg(n.invoice_id ORDER BY n.id)
+    FROM accounting.invoice_notifications n
+    WHERE n.id = ANY (v_made) AND n.mail_id IS NULL HAVING count(*) > 0;
+    RETURN QUERY SELECT * FROM accounting.letters_of(v_made);
 END $$;
 COMMENT ON FUNCTION accounting.write_messages(accounting.message[]) IS
     'Note messages to customers, each once; return those that are new, with what they are about.';
+
+CREATE FUNCTION accounting.write_waiting(p_invoices uuid[], p_limit int)
+    RETURNS {written}
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_made uuid[];
+BEGIN
+    -- Two who made pages of the same invoices come one after the other, and who cancels one of them
+    -- before or after.
+    PERFORM FROM accounting.invoices i WHERE i.id = ANY (p_invoices) AND EXISTS (
+        SELECT FROM accounting.invoice_notifications n
+        WHERE n.invoice_id = i.id AND n.status = 'PENDING' AND n.mail_id IS NULL)
+    ORDER BY i.id FOR NO KEY UPDATE;
+    WITH waiting AS (
+        SELECT n.id FROM accounting.invoice_notifications n
+        JOIN accounting.invoices i ON i.id = n.invoice_id
+        WHERE n.invoice_id = ANY (p_invoices) AND n.notification_type = 'INVOICE_ISSUED'
+          AND n.status = 'PENDING' AND n.mail_id IS NULL
+          AND i.status IN ('ISSUED', 'OVERDUE', 'PAID')
+        ORDER BY n.id LIMIT p_limit
+    ), made AS (
+        UPDATE accounting.invoice_notifications n SET mail_id = n.id
+        FROM waiting w WHERE n.id = w.id RETURNING n.id
+    )
+    SELECT array_agg(m.id) INTO v_made FROM made m;
+    RETURN QUERY SELECT * FROM accounting.letters_of(v_made);
+END $$;
+COMMENT ON FUNCTION accounting.write_waiting(uuid[], int) IS
+    'Take up to so many messages that waited for pages; return what they are about.';
 
 CREATE FUNCTION accounting.write_message(
     p_invoice_id uuid, p_type accounting.notification_type, p_again boolean
@@ -200,7 +250,9 @@ SIGNATURES = (
     "write_notices(int)",
     "write_reminders(int)",
     "write_message(uuid, accounting.notification_type, boolean)",
+    "write_waiting(uuid[], int)",
     "write_messages(accounting.message[])",
+    "letters_of(uuid[])",
 )
 
 
