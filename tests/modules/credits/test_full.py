@@ -105,7 +105,7 @@ def written(seed: int, seconds: float, found: Recount, operations: int) -> dict[
         "|---|---|",
         f"| charges acknowledged to clients | {found.acknowledged:,} |",
         f"| charges in history | {found.recorded:,} |",
-        f"| acknowledged charges that are missing | {found.missing} |",
+        f"| acknowledged rows that are missing | {found.missing} |",
         f"| answers that changed when asked again | {found.changed} |",
         f"| requests refused for lack of credits, for good | {found.refused:,} |",
         f"| balances minus history, in credits | {found.balance_delta} |",

@@ -16,11 +16,19 @@ from bedplate.kernel.query import Query
 from bedplate.operations import checks
 from bedplate.project import Project
 
-_CHARGES: Query[Any] = Query(
-    text("SELECT id, key FROM credits.usage_history WHERE action = 'deduct'").columns(
-        column("id", Uuid), column("key", Text)
+# Every answer but a refusal speaks of one of these rows.
+_DONE: Query[Any] = Query(
+    text("""
+        SELECT action AS verb, key, id, abs(credits_used) AS credits FROM credits.usage_history
+        UNION ALL SELECT 'reserve', key, id, amount FROM credits.credit_holds
+        UNION ALL SELECT 'release', key, id, amount FROM credits.credit_holds
+        WHERE state = 'RELEASED'
+    """).columns(
+        column("verb", Text), column("key", Text), column("id", Uuid), column("credits", Integer)
     )
 )
+_CHARGES = ("deduct", "capture")
+"""The verbs that charge: what both answer is Deducted."""
 # Stored balances against what history says, as a sum of absolute differences: two wrongs that
 # cancel out are two wrongs.
 _DELTA: Query[Any] = Query(
@@ -102,7 +110,7 @@ class Recount:
 
     @property
     def violations(self) -> int:
-        """Rows that break a law, acknowledged charges that are gone, and answers that changed."""
+        """Rows that break a law, rows acknowledged that are gone, and answers that changed."""
         return len(self.broken) + self.missing + self.changed
 
     @property
@@ -117,19 +125,19 @@ def recount(project: Project, url: str, answers: Iterable[Answer]) -> Recount:
     for answer in answers:
         facts.setdefault((answer.key, answer.verb), set()).add(answer.fact)
     told = {
-        (usage_id, key)
+        (verb, key, row_id, credits)
         for (key, verb), said in facts.items()
-        for outcome, usage_id, _ in said
-        if verb == "deduct" and outcome == "Deducted"
+        for _, row_id, credits in said
+        if row_id is not None
     }
     db = project.db
-    recorded = {tuple(row) for row in wait(db.all(_CHARGES))}
+    done = {tuple(row) for row in wait(db.all(_DONE))}
     outcomes = checks.run(project.registry, url)
     return Recount(
         postgres=wait(db.one(_VERSION)),
-        acknowledged=len({key for _, key in told}),
-        recorded=len(recorded),
-        missing=len(told - recorded),
+        acknowledged=len({key for verb, key, *_ in told if verb in _CHARGES}),
+        recorded=sum(verb in _CHARGES for verb, *_ in done),
+        missing=len(told - done),
         changed=sum(len(said) > 1 for said in facts.values()),
         refused=sum(outcome == "Refused" for said in facts.values() for outcome, _, _ in said),
         balance_delta=wait(db.one(_DELTA)),
