@@ -17,6 +17,7 @@ COSTS = {
     "cost_key": "and the account locked first, the key looked up",
     "cost_grants": "and a grant burned in order, named by the row",
     "cost_audit": "and an audit row",
+    "cost_context": "and who acts on which request, told with it and named by that row",
 }
 """Each does all that the one before does, in one statement written by hand."""
 

@@ -58,12 +58,23 @@ _GRANTED = """
     RETURNING id
 """
 _AUDITED = """
-    INSERT INTO bench_apart.audit_logs (action, entity_type, entity_id, changes, description)
+    INSERT INTO bench_apart.audit_logs
+        (action, entity_type, entity_id, changes, description, user_id, actor_type, request_id)
     SELECT 'CREDITS_DEDUCTED', 'CreditBalance', credit_balance_id::text,
            jsonb_build_object('before', jsonb_build_object('credits_remaining', balance_after + 1),
                               'after', jsonb_build_object('credits_remaining', balance_after)),
-           '1 credits for AI_TEXT_CHAT'
-    FROM usage
+           '1 credits for AI_TEXT_CHAT', {who}
+    FROM usage{told}
+"""
+_NOBODY = _AUDITED.format(who="NULL::uuid, 'SYSTEM', NULL::text", told="")
+# What PostgreSQL is told has to be asked for, or it would not be told.
+_ACTING = _AUDITED.format(
+    who="bedplate.actor_key(NULL::uuid), 'USER', bedplate.context('request_id')",
+    told=" CROSS JOIN (SELECT count(said) FROM told) AS known WHERE known.count > 0",
+)
+_TOLD = """
+    SELECT set_config('bedplate.' || name, value, true) AS said
+    FROM jsonb_each_text(%(context)s) AS given (name, value)
 """
 
 
@@ -83,7 +94,8 @@ STEPS = {
     "cost_history": _with(balance=_BALANCE.format(source=_UNLOCKED), usage=_UNPAID),
     "cost_key": _with(**_CHECKED),
     "cost_grants": _with(**_BURNED),
-    "cost_audit": _with(**_BURNED, audited=_AUDITED),
+    "cost_audit": _with(**_BURNED, audited=_NOBODY),
+    "cost_context": _with(**_BURNED, told=_TOLD, audited=_ACTING),
 }
 _NAIVE_READ = b"""
     SELECT id, credits_remaining FROM bench_apart.credit_balances WHERE user_id = %s
@@ -134,8 +146,8 @@ class CreditsPsycopg:
 
     async def deduct(self, user: UUID, key: str, amount: int = 1) -> Charged:
         """Call the function that Bedplate calls."""
-        context = Jsonb({"actor": str(user), "request_id": key})
-        values = (time_ordered_key(), user, OPERATION, key, amount, None, DEFAULT_COST, context)
+        given = _context(user, key)
+        values = (time_ordered_key(), user, OPERATION, key, amount, None, DEFAULT_COST, given)
         _, rows = await self._execute(_DEDUCT, values)
         outcome, _, used, balance, *_ = rows[0]
         if outcome == "REFUSED":
@@ -169,11 +181,17 @@ class CreditsPsycopg:
 
     def _step(self, statement: bytes) -> Any:
         async def run(user: UUID, key: str) -> None:
-            values = {"user": user, "key": key, "id": time_ordered_key()}
+            values: dict[str, Any] = {"user": user, "key": key, "id": time_ordered_key()}
+            if b"%(context)s" in statement:
+                values["context"] = _context(user, key)
             changed, _ = await self._execute(statement, values)
             assert changed == 1
 
         return run
+
+
+def _context(user: UUID, key: str) -> Jsonb:
+    return Jsonb({"actor": str(user), "request_id": key})
 
 
 def contestant() -> CreditsPsycopg:

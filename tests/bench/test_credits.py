@@ -121,6 +121,27 @@ def test_each_step_of_the_job_is_named() -> None:
     assert list(STEPS) == list(COSTS)
 
 
+NAMED = """
+    SELECT DISTINCT actor_type, user_id IS NULL, request_id IS NULL FROM bench_apart.audit_logs
+    WHERE action = 'CREDITS_DEDUCTED'
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "named"),
+    [("cost_audit", ("SYSTEM", True, True)), ("cost_context", ("USER", False, False))],
+)
+async def test_the_step_of_the_context_names_who_acts(
+    clone: Clone, holders: Holders, work: str, named: tuple[str, bool, bool]
+) -> None:
+    worker = CreditsWorker(CreditsPsycopg())
+    await worker.open(order(clone, holders, "me"))
+    await worker.run({"work": work, "seconds": 0.02})
+    await worker.close({})
+    with psycopg.connect(clone.owner_url) as owner:
+        assert owner.execute(NAMED).fetchall() == [named]
+
+
 def test_samples_are_never_charged_by_the_rounds(holders: Holders) -> None:
     charged = {holders.hot, holders.lone, holders.naive, *holders.spread}
     assert not charged & set(holders.samples)

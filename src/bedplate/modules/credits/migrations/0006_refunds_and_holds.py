@@ -55,12 +55,8 @@ DECLARE
     v_left int;
 BEGIN
     SELECT h.* INTO v_charge FROM credits.usage_history h WHERE h.id = p_usage_id;
-    IF NOT FOUND THEN
-        outcome := 'UNKNOWN_USAGE';
-        RETURN;
-    END IF;
-    IF v_charge.refund_of IS NOT NULL THEN
-        outcome := 'IS_REFUND';
+    IF NOT FOUND OR v_charge.refund_of IS NOT NULL THEN
+        outcome := CASE WHEN v_charge.id IS NULL THEN 'UNKNOWN_USAGE' ELSE 'IS_REFUND' END;
         RETURN;
     END IF;
     SELECT * INTO v_account FROM credits.lock_account(
