@@ -13,9 +13,11 @@ from psycopg.types.json import Jsonb
 
 from bedplate import Database, acting
 from bedplate.kernel import ids
+from bedplate.kernel.errors import IdempotencyConflict
 from bedplate.modules.credits import (
     Charge,
     Deducted,
+    GrantInvalid,
     GrantTerms,
     Held,
     HoldOver,
@@ -33,6 +35,7 @@ from bedplate.modules.credits import (
 from tests.asking import as_owner, ask
 from tests.modules.credits.accounts import (
     CHAT,
+    IMAGE,
     broken,
     new_account,
     new_user,
@@ -100,6 +103,96 @@ async def a_replay(world: World) -> set[str]:
     await charged(db, user, 30)
     seen = await unless(Deducted, deduct(db, user, CHAT, key="k", amount=30))
     return seen if stored(world.clone, user) == (70, 0) else {*seen, "charged twice"}
+
+
+async def a_key_of_another_operation(world: World) -> set[str]:
+    db = world.db
+    user = await new_account(db, 100)
+    await charged(db, user, 30)
+    return await unless(IdempotencyConflict, deduct(db, user, IMAGE, key="k", amount=30))
+
+
+async def a_key_of_another_amount(world: World) -> set[str]:
+    db = world.db
+    user = await new_account(db, 100)
+    await charged(db, user, 30)
+    return await unless(IdempotencyConflict, deduct(db, user, CHAT, key="k", amount=31))
+
+
+async def a_charge_of_nothing(world: World) -> set[str]:
+    """By raw SQL: the verb itself refuses to ask."""
+    user = await new_account(world.db, 100)
+    call = "SELECT FROM credits.deduct({}, '{}', 'AI_TEXT_CHAT', 'n', 0, NULL, NULL, NULL)"
+    return accepted(world, call.format("gen_random_uuid()", user), app=True)
+
+
+async def batch(world: World, user: UUID, *keys: str) -> str:
+    """What came of charges of 10 under these keys: how many were deducted, or the error."""
+    charges = [Charge(user_id=user, operation=CHAT, key=key, amount=10) for key in keys]
+    try:
+        answers = await deduct_many(world.db, charges)
+    except Exception as error:
+        return type(error).__name__
+    return f"{sum(isinstance(each, Deducted) for each in answers)} deducted"
+
+
+async def a_replay_in_a_batch(world: World) -> set[str]:
+    user = await new_account(world.db, 100)
+    await charged(world.db, user, 10)
+    seen = {await batch(world, user, "k")} - {"1 deducted"}
+    return seen if stored(world.clone, user) == (90, 0) else {*seen, "charged twice"}
+
+
+async def a_refused_key_in_a_batch(world: World) -> set[str]:
+    user = await new_account(world.db, 5)
+    await deduct(world.db, user, CHAT, key="k", amount=10)
+    await grant(world.db, user, 100, key="g")
+    return {await batch(world, user, "k")} - {"0 deducted"}
+
+
+async def one_key_twice_in_a_batch(world: World) -> set[str]:
+    user = await new_account(world.db, 100)
+    seen = {await batch(world, user, "k", "k")} - {"2 deducted"}
+    return seen if stored(world.clone, user) == (90, 0) else {*seen, "charged twice"}
+
+
+async def a_hold_asked_for_again(world: World) -> set[str]:
+    db = world.db
+    user = await new_account(db, 100)
+    asked = Charge(user_id=user, operation=CHAT, key="h", amount=10)
+    await reserve(db, asked)
+    seen = await unless(Held, reserve(db, asked))
+    return seen if stored(world.clone, user) == (100, 10) else {*seen, "held twice"}
+
+
+async def a_hold_beyond_the_balance(world: World) -> set[str]:
+    user = await new_account(world.db, 100)
+    asked = Charge(user_id=user, operation=CHAT, key="h", amount=101)
+    return await unless(Refused, reserve(world.db, asked))
+
+
+async def a_grant_asked_for_again(world: World) -> set[str]:
+    db = world.db
+    user = await new_account(db, 100)
+    first = await grant(db, user, 10, key="g")
+    seen = await unless(type(first), grant(db, user, 10, key="g"))
+    return seen if stored(world.clone, user) == (110, 0) else {*seen, "granted twice"}
+
+
+async def a_grant_that_is_over(world: World) -> set[str]:
+    db = world.db
+    user = await new_account(db, 100)
+    terms = GrantTerms(expires_at=world.clock.freeze() - timedelta(days=1))
+    return await unless(GrantInvalid, grant(db, user, 10, key="g", terms=terms))
+
+
+async def a_refund_asked_for_again(world: World) -> set[str]:
+    db = world.db
+    user = await new_account(db, 100)
+    usage = await charged(db, user, 30)
+    first = await refund(db, usage, key="r", amount=10)
+    seen = await unless(type(first), refund(db, usage, key="r", amount=10))
+    return seen if stored(world.clone, user) == (80, 0) else {*seen, "refunded twice"}
 
 
 async def a_charge_beyond_the_balance(world: World) -> set[str]:
@@ -205,12 +298,12 @@ async def batches_in_opposite_orders(world: World) -> set[str]:
     db = world.db
     accounts = [await new_account(db, 100) for _ in range(2)]
 
-    def batch(key: str, users: list[UUID]) -> list[Charge]:
+    def charges(key: str, users: list[UUID]) -> list[Charge]:
         return [Charge(user_id=user, operation=CHAT, key=key, amount=1) for user in users]
 
     outcomes = await asyncio.gather(
-        kind(deduct_many(db, batch("a", accounts))),
-        kind(deduct_many(db, batch("b", accounts[::-1]))),
+        kind(deduct_many(db, charges("a", accounts))),
+        kind(deduct_many(db, charges("b", accounts[::-1]))),
     )
     return set(outcomes) - {"list"}
 

@@ -97,9 +97,9 @@ def written(seed: int, seconds: float, found: Recount, operations: int) -> dict[
         f"{SERVER_KILLS} times the server was (seed {seed}). "
         "At the end every key was asked once more.",
         "",
-        "The server wrote with fsync and full_page_writes, as in production. A killed process loses "
-        "nothing that the system has in its cache, so the kills show that a commit is whole and "
-        "recovered, not that it outlives a power cut; that is what fsync is for, and was not tried.",
+        "The server wrote with fsync and full_page_writes, as in production. A killed process "
+        "loses nothing that the system has in its cache, so the kills show that a commit is whole "
+        "and recovered. That it outlives a power cut is what fsync is for, and was not tried.",
         "",
         "| | |",
         "|---|---|",

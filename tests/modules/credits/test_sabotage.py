@@ -31,6 +31,15 @@ GENEROUS = {
     "instead": "false",
 }
 
+NO_HOLD_KEY = ALTER.format("credit_holds", "uq_credit_holds_credit_balance_id_key")
+NO_GRANT_KEY = ALTER.format("credit_grants", "uq_credit_grants_credit_balance_id_key")
+
+
+def blind(function: str, part: str, instead: str = "false") -> dict[str, str]:
+    """A function that does not look at something."""
+    return {"function": function, "part": part, "instead": instead}
+
+
 GUARDS: dict[str, Guard[Scenario]] = {
     "the account's lock, for charges": Guard(
         scenarios.two_charges_at_once, "lost update", **UNLOCKED
@@ -52,6 +61,85 @@ GUARDS: dict[str, Guard[Scenario]] = {
         scenarios.a_replay, "charged twice", statement=NO_KEY, **FORGETFUL
     ),
     "the key": Guard(scenarios.a_second_row_under_a_key, "credits.E001", statement=NO_KEY),
+    "whether the key is of this operation": Guard(
+        scenarios.a_key_of_another_operation,
+        "Deducted",
+        **blind("deduct", "v_done.operation_type = p_operation", "true"),
+    ),
+    "whether the key is of this amount": Guard(
+        scenarios.a_key_of_another_amount,
+        "Deducted",
+        **blind("deduct", "p_amount = v_done.credits_used", "true"),
+    ),
+    "an amount of one or more": Guard(
+        scenarios.a_charge_of_nothing, "accepted", **blind("deduct", "p_amount < 1")
+    ),
+    "looking the keys of a batch up": Guard(
+        scenarios.a_replay_in_a_batch,
+        "UniqueViolation",
+        **blind("deduct_many", "h.key = q.key"),
+    ),
+    "looking the keys of a batch up, and the key": Guard(
+        scenarios.a_replay_in_a_batch,
+        "charged twice",
+        statement=NO_KEY,
+        **blind("deduct_many", "h.key = q.key"),
+    ),
+    "looking the refusals of a batch up": Guard(
+        scenarios.a_refused_key_in_a_batch,
+        "1 deducted",
+        **blind("deduct_many", "k.key = q.key"),
+    ),
+    "looking for a key twice in a batch": Guard(
+        scenarios.one_key_twice_in_a_batch,
+        "UniqueViolation",
+        **blind("deduct_many", "v_first[r.place] < r.place"),
+    ),
+    "looking for a key twice in a batch, and the key": Guard(
+        scenarios.one_key_twice_in_a_batch,
+        "charged twice",
+        statement=NO_KEY,
+        **blind("deduct_many", "v_first[r.place] < r.place"),
+    ),
+    "looking a hold's key up": Guard(
+        scenarios.a_hold_asked_for_again, "UniqueViolation", **blind("reserve", "h.key = p_key")
+    ),
+    "looking a hold's key up, and the key": Guard(
+        scenarios.a_hold_asked_for_again,
+        "held twice",
+        statement=NO_HOLD_KEY,
+        **blind("reserve", "h.key = p_key"),
+    ),
+    "the funds of a hold": Guard(
+        scenarios.a_hold_beyond_the_balance,
+        "CheckViolation",
+        **blind("reserve", "available < credits"),
+    ),
+    "looking a grant's key up": Guard(
+        scenarios.a_grant_asked_for_again,
+        "UniqueViolation",
+        **blind("grant_credits", "g.key = p_key"),
+    ),
+    "looking a grant's key up, and the key": Guard(
+        scenarios.a_grant_asked_for_again,
+        "granted twice",
+        statement=NO_GRANT_KEY,
+        **blind("grant_credits", "g.key = p_key"),
+    ),
+    "whether a grant is over": Guard(
+        scenarios.a_grant_that_is_over,
+        "Granted",
+        **blind("grant_credits", "p_expires_at <= v_account.at"),
+    ),
+    "looking a refund's key up": Guard(
+        scenarios.a_refund_asked_for_again, "UniqueViolation", **blind("refund", "h.key = p_key")
+    ),
+    "looking a refund's key up, and the key": Guard(
+        scenarios.a_refund_asked_for_again,
+        "refunded twice",
+        statement=NO_KEY,
+        **blind("refund", "h.key = p_key"),
+    ),
     "the funds": Guard(
         scenarios.a_charge_beyond_the_balance,
         "CheckViolation",
