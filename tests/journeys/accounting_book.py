@@ -197,6 +197,14 @@ class Book:
             self.issue((name, day))
         return DONE
 
+    def waits(self) -> bool:
+        """Whether a template has a day to bill that has no price."""
+        return any(
+            each.active and any(not (each.cents or self.price(each.customer, day)) for day in due)
+            for each in self.templates.values()
+            if (due := [*each.due(self.today)])
+        )
+
     def run_overdue(self) -> str:
         for bill in self.bills.values():
             if bill.status == "ISSUED" and bill.due < self.today:
@@ -290,9 +298,9 @@ class Book:
         return str(cents)
 
     def write_notices(self) -> None:
-        """Every invoice is mailed once it is issued."""
+        """Every invoice is mailed once it is issued, unless it was cancelled meanwhile."""
         for key, bill in self.bills.items():
-            if bill.status in ("ISSUED", "OVERDUE", "PAID"):
+            if bill.issued is not None and bill.status in ("ISSUED", "OVERDUE", "PAID"):
                 self.letters.add((key, ISSUED, 0, None))
 
     def write_reminders(self) -> None:

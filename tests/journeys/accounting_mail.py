@@ -42,7 +42,6 @@ class Mailing:
     farm: Farm
     book: Book
     office: PostOffice
-    with_invoices: bool = True
     letters: int = 0
     refused: int = 0
     outcomes: Counter[str] = field(default_factory=Counter[str])
@@ -58,9 +57,7 @@ class Mailing:
     async def begin(self) -> None:
         self.office.at_data = self._at_data
         self.office.at_rcpt = self._at_rcpt
-        await module.set_billing(
-            self.db, mail_invoices=self.with_invoices, reminder_days=REMINDER_DAYS
-        )
+        await module.set_billing(self.db, mail_invoices=True, reminder_days=REMINDER_DAYS)
         for customer in self.farm.customers:
             whose = self.farm.key("users", customer)
             if self.declines(customer):
@@ -70,8 +67,7 @@ class Mailing:
 
     async def post(self) -> None:
         """Write what is due, and send what may go."""
-        if self.with_invoices:
-            self.book.write_notices()
+        self.book.write_notices()
         self.book.write_reminders()
         await module.recall_messages(self.db, most=AT_ONCE)
         while sent := await module.send_due(self.db):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from psycopg import sql
@@ -24,7 +24,7 @@ from bedplate.catalog import Connection, canonical, connect, contents, read
 from bedplate.kernel import registry, roles
 from bedplate.kernel.registry import Registry
 from bedplate.operations import checks, migrate
-from bedplate.operations.migrate import Receipt
+from bedplate.operations.migrate import Receipt, Step
 from bedplate.testing import Server
 
 _numbers = itertools.count(1)
@@ -170,6 +170,10 @@ UNION ALL SELECT 'function', to_jsonb(f) FROM pg_proc f
 UNION ALL SELECT 'schema', to_jsonb(n) FROM pg_namespace n WHERE n.oid = to_regnamespace(%(schema)s)
 UNION ALL SELECT 'sequence', to_jsonb(s) FROM pg_sequences s WHERE s.schemaname = %(schema)s::text
 """
+UNDONE = """
+SELECT number, document FROM bedplate.receipts
+WHERE document ->> 'direction' = 'down' ORDER BY number
+"""
 INTERNAL_TRIGGERS = """
 SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 WHERE t.tgisinternal AND c.relnamespace = to_regnamespace(%s)
@@ -255,9 +259,18 @@ class Hosted:
         )
         return receipts
 
-    def disable(self) -> None:
-        """Take back every line, the youngest first and the kernel's last."""
-        modules = self.registry
+    def disable(self) -> list[dict[str, Any]]:
+        """Take back every line, the youngest first and the kernel's last; return the receipts.
+
+        That of the very last step is not among them: it goes with the table that it is in.
+        """
+        modules, steps = self.registry, list[Step]()
+        receipts: dict[int, dict[str, Any]] = {}
+
+        def read(step: Step) -> None:
+            receipts.update(cast("list[tuple[int, dict[str, Any]]]", self._ask(UNDONE)))
+            steps.append(step)
+
         for line in modules.lines[::-1]:
             migrate.undo(
                 modules,
@@ -265,15 +278,18 @@ class Hosted:
                 to=None,
                 owner_url=self.owner_url,
                 bindings=self.settings.bind,
+                on_step=read,
             )
+        assert len(receipts) == len(steps) - 1
+        return list(receipts.values())
 
     def broken(self) -> list[str]:
-        """The laws that do not hold, of ours and of every module."""
+        """What `check` finds, warnings too: the laws that do not hold, of ours and every module."""
         assert self.settings.database_url is not None
         outcomes = checks.run(
             self.registry, self.settings.database_url, bindings=self.settings.bind
         )
-        return [each.id for each in outcomes if not each.ok and not each.is_warning]
+        return [each.id for each in outcomes if not each.ok]
 
     @property
     def registry(self) -> Registry:
