@@ -92,9 +92,10 @@ class Walk:
 
     def up(self, stop: Stop) -> None:
         urls = self.database.owner_url, self.database.app_url
-        surroundings = survey(self.registry, self._connection, *urls, self.bindings)
-        steps.run(Step(stop.line, stop.revision, "up", stop.before, stop.revision), surroundings)
-        audit_view.rebuild(self._connection, self.registry, surroundings)
+        step = Step(stop.line, stop.revision, "up", stop.before, stop.revision)
+        with survey(self.registry, self._connection, *urls, self.bindings) as surroundings:
+            steps.run(step, surroundings)
+            audit_view.rebuild(self._connection, self.registry, surroundings)
         if self._to_come and self._to_come[0] == stop:
             self._to_come.pop(0)
 

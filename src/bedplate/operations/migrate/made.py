@@ -32,10 +32,12 @@ def made_at(target: Target, ground: Ground, revisions: Revisions) -> Snapshot:
 def run_to(target: Target, copy: Copy, revisions: Revisions) -> None:
     """Run each line up to its revision on a copy that is empty."""
     copy_host(target, copy)
-    with connect(copy.owner_url, autocommit=True, purpose="migrate") as connection:
-        surroundings = survey(
+    with (
+        connect(copy.owner_url, autocommit=True, purpose="migrate") as connection,
+        survey(
             target.registry, connection, copy.owner_url, copy.app_url, target.bindings
-        )
+        ) as surroundings,
+    ):
         for line in target.registry.lines:
             before: str | None = None
             for revision in line.revisions:

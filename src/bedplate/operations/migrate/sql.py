@@ -56,11 +56,13 @@ def as_sql(target: Target, part: Part) -> str:
     said: list[str] = []
     with grounds(target) as ground, ground.empty() as copy:
         run_to(target, copy, _begin(target, ways, part))
-        with connect(copy.owner_url, autocommit=True, purpose="sql") as connection:
-            major = connection.info.server_version // 10_000
-            surroundings = survey(
+        with (
+            connect(copy.owner_url, autocommit=True, purpose="sql") as connection,
+            survey(
                 target.registry, connection, copy.owner_url, copy.app_url, target.bindings
-            )
+            ) as surroundings,
+        ):
+            major = connection.info.server_version // 10_000
             for line, steps in ways:
                 if part.down:
                     said.append(_view(connection, target, surroundings, without=line.name))
@@ -119,7 +121,7 @@ def _recorded(step: Step, surroundings: Surroundings) -> str:
 
 
 def _in_transaction(step: Step, surroundings: Surroundings) -> list[str]:
-    with alembic_bridge.transaction(surroundings.url, _Silent()) as transaction:
+    with surroundings.session.transaction(_Silent()) as transaction:
         raw = transaction.raw
         with _recording(raw) as said:
             if step.before is None:

@@ -134,11 +134,11 @@ def _prove(target: Target, ground: Ground, line: Line, draft: Draft, made: Snaps
         alone = replace(line, folder=Path(folder))
         replace(draft, line=alone).write()
         run_to(target, copy, _before(target, line, None))
-        surroundings = _survey(target, copy)
         up = Step(alone, draft.name, "up", None, draft.name)
         down = Step(alone, draft.name, "down", draft.name, None)
-        for step in (up, down, up):
-            run(step, surroundings)
+        with _survey(target, copy) as surroundings:
+            for step in (up, down, up):
+                run(step, surroundings)
         with connect(copy.owner_url, autocommit=True, purpose="squash") as connection:
             found = difference(made, read_schema(connection, target.registry.lines))
     if found:

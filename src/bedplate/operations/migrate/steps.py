@@ -41,7 +41,7 @@ def _run_once(
     step: Step, surroundings: Surroundings, revision: Revision, lock_timeout_ms: int
 ) -> Receipt:
     watch = Watch(step, revision)
-    with alembic_bridge.transaction(surroundings.url, watch) as transaction:
+    with surroundings.session.transaction(watch) as transaction:
         raw = transaction.raw
         _limit(raw, lock_timeout_ms)
         if step.before is None:

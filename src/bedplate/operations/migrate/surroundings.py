@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
 from bedplate.catalog import Connection, connect
 from bedplate.kernel import roles
 from bedplate.kernel.bindings import Binding
 from bedplate.kernel.lines import LineContext, homes_of
 from bedplate.kernel.registry import Registry
+from bedplate.operations.migrate.alembic_bridge import MigrationSession
 from bedplate.operations.migrate.books import Decision
 from bedplate.operations.migrate.places import definitions_of
 
@@ -19,11 +21,12 @@ from bedplate.operations.migrate.places import definitions_of
 class Surroundings:
     """What every step of one run shares; roles are None where the owner serves as them too.
 
-    `proof` is the SHA-256 of the proof that allows the run, which each receipt repeats. `decisions`
-    are an operator's that wait for the step which makes the books, to be written with it.
+    Use it `with` where steps are run: at the end its session is closed. `proof` is the SHA-256 of
+    the proof that allows the run, which each receipt repeats. `decisions` are an operator's that
+    wait for the step which makes the books, to be written with it.
     """
 
-    url: str
+    session: MigrationSession
     owner: str
     app: str | None = None
     reader: str | None = None
@@ -32,6 +35,17 @@ class Surroundings:
     homes: Mapping[str, str] = field(default_factory=dict[str, str])
     proof: str | None = None
     decisions: Sequence[Decision] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+    @property
+    def url(self) -> str:
+        """The owner's URL."""
+        return self.session.url
 
     @property
     def roles(self) -> dict[str, str]:
@@ -82,7 +96,7 @@ def survey(
         )
     }
     return Surroundings(
-        url=owner_url,
+        session=MigrationSession(owner_url),
         owner=owner,
         app=app if app != owner else None,
         reader=named.reader if named.reader in beside else None,

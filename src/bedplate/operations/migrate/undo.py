@@ -53,15 +53,15 @@ def undo(
         steps = list(_steps(line, found.current, to))
         refuse_edited(connection, [(line, step.revision) for step in steps])
         refuse_without_way_back(steps)
-        surroundings = survey(registry, connection, owner_url, None, bindings or {})
-        audit_view.leave_out(connection, registry, name, surroundings)
-        kept: list[Kept] = []
-        for step in steps:
-            migration_lock.confirm()
-            if on_step is not None:
-                on_step(step)
-            kept.extend(run(step, surroundings).kept)
-        audit_view.rebuild(connection, registry, surroundings)
+        with survey(registry, connection, owner_url, None, bindings or {}) as surroundings:
+            audit_view.leave_out(connection, registry, name, surroundings)
+            kept: list[Kept] = []
+            for step in steps:
+                migration_lock.confirm()
+                if on_step is not None:
+                    on_step(step)
+                kept.extend(run(step, surroundings).kept)
+            audit_view.rebuild(connection, registry, surroundings)
         (found,) = read_status(connection, [line])
         return Undone(found, tuple(kept))
 

@@ -92,17 +92,17 @@ def run_pending(
         has_books = books.ensure(connection, found.app, found.reader)
         if has_books and pending:
             books.note(connection, *decisions)
-        surroundings = replace(found, proof=proof, decisions=() if has_books else decisions)
-        for step in pending:
-            migration_lock.confirm()
-            if on_step is not None:
-                on_step(step)
-            receipt = run(step, surroundings)
-            # The kernel's first revision has made the books, and written them down.
-            surroundings = replace(surroundings, decisions=())
-            if on_receipt is not None:
-                on_receipt(receipt)
-        audit_view.rebuild(connection, target.registry, surroundings)
+        with replace(found, proof=proof, decisions=() if has_books else decisions) as surroundings:
+            for step in pending:
+                migration_lock.confirm()
+                if on_step is not None:
+                    on_step(step)
+                receipt = run(step, surroundings)
+                # The kernel's first revision has made the books, and written them down.
+                surroundings = replace(surroundings, decisions=())
+                if on_receipt is not None:
+                    on_receipt(receipt)
+            audit_view.rebuild(connection, target.registry, surroundings)
         return read_status(connection, lines)
 
 
