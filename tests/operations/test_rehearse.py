@@ -80,7 +80,7 @@ def test_a_sound_plan_goes_up_down_and_up_and_the_live_database_is_as_it_was(
     assert seen[: len(up)] == seen[-len(up) :] == up
     assert sorted(seen[len(up) : -len(up)]) == sorted(("down", name) for name in planned)
     assert (proof.ground, proof.data) == ("same server", "full")
-    assert any("WAL" in witness for witness in proof.witnesses)
+    assert any("records of WAL" in witness for witness in proof.witnesses)
     with connect(host.owner_url) as connection:
         assert read_state(connection, lines) == before
     assert proofs.stored(tmp_path, plan(target)) == proof
@@ -211,6 +211,24 @@ def test_what_a_revision_writes_over_another_connection_is_seen(
     for table in ("host.customers", "host.orders", "host.visits"):
         sentence = f"Another session than the migration's own changed {table}"
         assert any(each.startswith(sentence) for each in proof.reasons), proof.reasons
+
+
+def test_the_log_is_read_to_its_end_however_much_was_written(
+    host: TestDatabase, tmp_path: Path
+) -> None:
+    """Of a table that the revision declares nothing but the log tells whose a row is."""
+    module = FakeModule(tmp_path)
+    body = ANOTHER_SESSION.format(statement="UPDATE host.customers SET name = 'x' WHERE id = 3")
+    # More than one of the log's files, of 16 MB each.
+    fill = "SELECT pg_logical_emit_message(false, 'x', repeat('x', 20000000))"
+    module.add(
+        "0001_first",
+        f'{IMPORT}touches = Footprint(rows=["host.customers"])'
+        + body.replace("def upgrade():", f"def upgrade():\n    op.execute({fill!r})"),
+    )
+    proof = rehearsed(host, tmp_path, module)
+    assert any("records of WAL" in witness for witness in proof.witnesses), proof.witnesses
+    assert any("changed host.customers" in each for each in proof.reasons), proof.reasons
 
 
 def test_what_has_no_way_back_is_labelled_and_not_taken_back(

@@ -105,8 +105,9 @@ def read(span: Span, files: Mapping[str, str], runner: Collection[str]) -> Writt
         return None
     argv = [f"--path={span.folder}", f"--start={span.start.lsn}", f"--end={span.end.lsn}"]
     argv += [f"--rmgr={manager}" for manager in (*WRITES, "Transaction")]
-    # Without a file's name the program would ask any of them how large they are, an empty one too.
-    argv.append(span.start.file)
+    # Without a file's name the program would ask any of them how large they are, an empty one too;
+    # with the first alone it refuses an end that is in another.
+    argv += [span.start.file, span.end.file]
     try:
         finished = tools(span.major).run("pg_waldump", argv, timeout_s=LIMIT_S)
     except (ToolFailed, ToolsMissing):
