@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import typer
 
+from bedplate.cli.migrate.progress import told_by
 from bedplate.cli.opening import opened, settings_of
 from bedplate.cli.options import Json, examples
 from bedplate.cli.output import ExitCode, Output, table
@@ -49,6 +50,7 @@ def prove(context: typer.Context, as_json: Json = False) -> int:
     with (
         opened(settings_of(context), out) as project,
         out.working("Rehearsing on a private copy"),
+        told_by(out),
     ):
         proof = prove_plan(project.target, on_step=tell)
     document = {"passed": proof.passed, "sha256": proof.sha256, **asdict(proof)}

@@ -19,8 +19,9 @@ from bedplate.operations.migrate.receipt import OnReceipt
 from bedplate.operations.migrate.rehearse import rehearse
 from bedplate.operations.migrate.state import holds_rows
 from bedplate.operations.migrate.status import LineStatus
-from bedplate.operations.migrate.step import OnStep
+from bedplate.operations.migrate.step import OnStep, Step
 from bedplate.operations.migrate.target import Target
+from bedplate.operations.migrate.telling import Telling
 from bedplate.operations.migrate.unproven import run_pending
 
 BACKUPS = Path(".bedplate", "backups")
@@ -85,6 +86,7 @@ class _Guarded:
         self._target = target
         self._policy = policy
         self._say = on_note
+        self._telling = Telling()
         self.decisions: list[Decision] = []
 
     def prepare(self) -> Proof | None:
@@ -122,7 +124,7 @@ class _Guarded:
         steps = len(plan.steps)
         self._say(f"Rehearsing {steps} revision{'s'[: steps > 1]} on a private copy")
         try:
-            proof = rehearse(self._target, plan)
+            proof = rehearse(self._target, plan, self._tell_rehearsed)
         except RehearsalRefused as refusal:
             if has_rows:
                 raise
@@ -145,7 +147,15 @@ class _Guarded:
         target = self._target
         folder = target.backups or target.folder / BACKUPS
         self._say(f"Making sure of a backup in {folder}")
-        backup.ensure_recent(target.admin_url or target.owner_url, folder)
+        url = target.admin_url or target.owner_url
+        backup.ensure_recent(url, folder, on_progress=self._tell_saved)
+
+    def _tell_rehearsed(self, step: Step) -> None:
+        self._telling.tell(f"Rehearsing {step.direction} {step.line.name} {step.revision}")
+
+    def _tell_saved(self, progress: backup.Progress) -> None:
+        far = f" {100 * progress.done // progress.total} %" if progress.total else ""
+        self._telling.tell(f"Backing up: {progress.doing}{far}")
 
     def _without(self, what: str, plan: Plan, why: str) -> None:
         self._say(f"APPLYING WITHOUT A {what.upper()}: {why}")

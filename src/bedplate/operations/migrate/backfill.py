@@ -25,9 +25,9 @@ from bedplate.operations.migrate.patience import giving_way
 from bedplate.operations.migrate.receipt import Kept
 from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.stepwise_watch import StepwiseWatch
+from bedplate.operations.migrate.telling import Telling
 
 PASSES_MAX = 10
-TELL_EVERY_S = 1.0
 
 # Values are kept as text: these are the settings that how they are written depends on.
 SETTINGS = {
@@ -69,7 +69,7 @@ class BackfillRunner:
     connection: Connection
     revision: Revision
     watch: StepwiseWatch
-    _told_at: float = field(default=0.0)
+    _telling: Telling = field(default_factory=Telling)
 
     def fill(self, backfill: Backfill) -> Filled:
         """Change the rows that need it, walking along the key until a walk finds almost none."""
@@ -92,7 +92,9 @@ class BackfillRunner:
             with pace.batch():
                 more = self._persistently(partial(self._fill_batch, table, backfill, entry, pace))
             done = self._count(entry, "rows")
-            self._tell(f"{backfill.name}: {done:,} rows (of about {table.rows_estimated:,})")
+            self._telling.tell(
+                f"{backfill.name}: {done:,} rows (of about {table.rows_estimated:,})"
+            )
             if not more:
                 break
             time.sleep(backfill.pause_ms / 1_000)
@@ -176,7 +178,7 @@ class BackfillRunner:
             with pace.batch():
                 self._persistently(partial(self._restore_batch, table, backfill, span))
             done = self._count(entry, "rows_restored")
-            self._tell(f"{backfill.name}: {done:,} rows restored")
+            self._telling.tell(f"{backfill.name}: {done:,} rows restored")
             time.sleep(backfill.pause_ms / 1_000)
         self.connection.execute(
             "UPDATE bedplate.backfills SET state = 'restored' WHERE id = %s", [entry.id]
@@ -267,12 +269,6 @@ class BackfillRunner:
         row = self.connection.execute(query.encode(), [entry.id]).fetchone()
         assert row is not None, "nobody else deletes from the books"
         return int(row[0])
-
-    def _tell(self, what: str) -> None:
-        now = time.monotonic()
-        if now - self._told_at >= TELL_EVERY_S:
-            self._told_at = now
-            logger.info("%s", what)
 
 
 def _columns(keys: Sequence[Sequence[str]]) -> dict[str, list[str]]:

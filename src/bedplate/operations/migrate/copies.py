@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 
 from bedplate.catalog import Connection, connect
 from bedplate.operations.migrate import sample, transfer
+from bedplate.operations.migrate.telling import watched
 
 GroundKind = Literal["same server", "private server"]
 DataKind = Literal["full", "sampled", "schema", "empty"]
@@ -25,6 +26,8 @@ NO_OPTIONS = sql.SQL("")
 
 FULL_BYTES_MAX = 2 * 1024**3
 """Up to this size, as pg_database_size says it, a copy holds every row."""
+
+MEGABYTE = 1024**2
 
 # A database's own privileges are all that neither a template nor a dump brings along. Where nobody
 # changed them the catalog holds none, and PostgreSQL's defaults hold: PUBLIC may connect.
@@ -97,21 +100,31 @@ def fill(source_url: str, into_url: str, major: int) -> DataKind:
     Raises RehearsalRefused.
     """
     with connect(source_url, autocommit=True, purpose=PURPOSE) as live:
-        is_whole = not is_large(live, database_of(source_url))
-    if is_whole:
-        transfer.carry(source_url, into_url, major=major)
-        return "full"
-    rows = partial(sample.load, source_url, into_url)
-    transfer.carry(source_url, into_url, major=major, schema_only=True, rows=rows)
-    sample.refresh(source_url, into_url)
-    return "sampled"
+        size = _bytes(live, database_of(source_url))
+    is_whole = size <= FULL_BYTES_MAX
+    rows = None if is_whole else partial(sample.load, source_url, into_url)
+    with watched(into_url, partial(_progress, size if is_whole else None)):
+        transfer.carry(source_url, into_url, major=major, schema_only=not is_whole, rows=rows)
+        if not is_whole:
+            sample.refresh(source_url, into_url)
+    return "full" if is_whole else "sampled"
 
 
 def is_large(connection: Connection, database: str) -> bool:
     """Tell whether a database is too large to be copied whole."""
+    return _bytes(connection, database) > FULL_BYTES_MAX
+
+
+def _bytes(connection: Connection, database: str) -> int:
     query = "SELECT pg_catalog.pg_database_size(%s::name)"
     row = connection.execute(query, [database]).fetchone()
-    return row is not None and row[0] > FULL_BYTES_MAX
+    return int(row[0]) if row is not None else 0
+
+
+def _progress(total: int | None, copy: Connection) -> str:
+    done = _bytes(copy, copy.info.dbname) // MEGABYTE
+    of = f" of about {total // MEGABYTE:,} MB" if total is not None else " MB of a sample"
+    return f"Copying the database: {done:,}{of}"
 
 
 def with_database(url: str, name: str) -> str:

@@ -33,6 +33,7 @@ from bedplate.operations.migrate.revision import Revision
 from bedplate.operations.migrate.step import Step
 from bedplate.operations.migrate.stepwise_watch import StepwiseWatch
 from bedplate.operations.migrate.surroundings import Surroundings
+from bedplate.operations.migrate.telling import watched
 
 CLIENT_CHECK_MS = 1_000
 """How soon the server notices that we are gone, and ends what it still does for us."""
@@ -45,6 +46,15 @@ WHOLE: frozenset[Kind] = frozenset(
 )
 """What may run in a transaction, and has one of its own: so its locks can be read before it ends,
 and what it did is noted with it."""
+
+STATEMENT_CHARACTERS_MAX = 80
+PROGRESS = """
+SELECT extract(epoch FROM pg_catalog.clock_timestamp() - a.query_start)::int, p.phase,
+    coalesce(100 * p.tuples_done / nullif(p.tuples_total, 0),
+        100 * p.blocks_done / nullif(p.blocks_total, 0))
+FROM pg_catalog.pg_stat_activity a
+LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = a.pid WHERE a.pid = %s
+"""
 
 
 def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> Receipt:
@@ -64,7 +74,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
     with connect(surroundings.url, autocommit=True, purpose="migrate") as connection:
         _prepare(connection)
         watch = StepwiseWatch(connection, step, revision)
-        stepper = Stepper(connection, revision, watch)
+        stepper = Stepper(surroundings.url, connection, revision, watch)
         context = surroundings.context(line.schema, stepper.execute, connection)
         backfills = BackfillRunner(connection, revision, watch)
         try:
@@ -88,6 +98,7 @@ def run_stepwise(step: Step, surroundings: Surroundings, revision: Revision) -> 
 class Stepper:
     """Runs the statements of one revision; its watch is told of each."""
 
+    url: str
     connection: Connection
     revision: Revision
     watch: StepwiseWatch
@@ -136,13 +147,14 @@ class Stepper:
 
     def _run(self, step: Allowed) -> None:
         began = clock.nanoseconds()
-        if step.kind not in WHOLE:
-            self._send(step.text)
-            self.watch.ran(step, None, began)
-            return
-        with self.connection.transaction():
-            self._send(step.text)
-            self.watch.ran(step, witnesses.locks(self.connection), began)
+        with watched(self.url, partial(_progress, step.text, self.connection.info.backend_pid)):
+            if step.kind not in WHOLE:
+                self._send(step.text)
+                self.watch.ran(step, None, began)
+                return
+            with self.connection.transaction():
+                self._send(step.text)
+                self.watch.ran(step, witnesses.locks(self.connection), began)
 
     def _clear(self, step: Allowed) -> existing.State:
         """Take away what a broken attempt left; a partition half detached is detached."""
@@ -178,3 +190,11 @@ class Stepper:
 def _prepare(connection: Connection) -> None:
     connection.execute(f"SET statement_timeout = '{patience.STATEMENT_TIMEOUT_S}s'".encode())
     connection.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_MS}ms'".encode())
+
+
+def _progress(statement: str, pid: int, connection: Connection) -> str:
+    """Say how long a statement has run, and of an index that is built how far it is."""
+    seconds, phase, percent = connection.execute(PROGRESS, [pid]).fetchone() or (0, None, None)
+    phases = f", {phase}" if phase else ""
+    far = f", {percent} %" if percent is not None else ""
+    return f"{' '.join(statement.split())[:STATEMENT_CHARACTERS_MAX]}: {seconds} s{phases}{far}"
