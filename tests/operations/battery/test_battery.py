@@ -11,20 +11,11 @@ from tests.databases import new_database
 from tests.operations.battery.beside import ADDITIONS
 from tests.operations.battery.case import Case, case
 from tests.operations.battery.cases import CASES, HARMLESS
-from tests.operations.battery.trial import Battery
+from tests.operations.battery.trial import DRAWN, Battery
 
 BY_NAME = {each.name: each for each in CASES}
 NOTHING: dict[int, str] = {}
 NOTHING_READ = "SELECT 1 WHERE false"
-
-# What leaves a trace for all that it was rolled back: a sequence is outside of every transaction.
-DRAWN = {
-    "nextval": {"shop.numbers"},
-    "nextval undone": {"shop.numbers"},
-    "setval": {"shop.numbers"},
-    "setval not called": {"shop.numbers"},
-    "identity insert": {"shop.tickets_id_seq"},
-}
 
 
 def no_touches(*_: object) -> tuple[()]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 WORLD = """
-CREATE SCHEMA shop;
 CREATE SCHEMA host;
 CREATE TYPE shop.size AS ENUM ('SMALL', 'LARGE');
 CREATE DOMAIN shop.short AS text CHECK (length(VALUE) < 20);
