@@ -207,15 +207,16 @@ async def test_a_mail_that_waits_can_be_taken_back(
     assert actions == [("MAIL_CANCELLED",)]
 
 
+@pytest.mark.parametrize("answer", ["451 later", "421 closing"])
 async def test_a_mail_in_hand_is_stopped_where_it_fails(
-    db: Database, post: PostOffice, bedplate_clock: FrozenClock
+    db: Database, post: PostOffice, bedplate_clock: FrozenClock, answer: str
 ) -> None:
     mail_id = await send(db, a_mail())
     is_cancelled = threading.Event()
 
     def later(address: str) -> str:
         assert is_cancelled.wait(10)
-        return "451 later"
+        return answer
 
     post.at_data = later
     working = asyncio.create_task(deliver_due(db))

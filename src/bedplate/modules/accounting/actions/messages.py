@@ -147,7 +147,7 @@ async def send_due(db: Writer, *, most: int = MESSAGES_MAX) -> tuple[UUID, ...]:
 async def make_pages(db: Database, invoice_ids: Sequence[UUID]) -> None:
     """Make the pages of issued invoices, each in a transaction of its own; send what waits for it.
 
-    The worker's part: it takes a processor some 30 ms a page. What cannot be made keeps no other
+    The worker's part: a page takes a processor some 10 ms. What cannot be made keeps no other
     back, and is sent without. Raises ContentInvalid at the end.
     """
     refused: list[ContentInvalid] = []
