@@ -10,7 +10,9 @@ from tests.reader import Reader
 SETTINGS = 'modules = ["auth"]'
 
 
-@pytest.mark.parametrize("page", ["background-work", "query-and-write", "use-beside-sqlalchemy"])
+@pytest.mark.parametrize(
+    "page", ["audit", "background-work", "query-and-write", "use-beside-sqlalchemy"]
+)
 async def test_an_async_page_runs(page: str, reader: Reader) -> None:
     await reader.follow_async(f"docs/howto/{page}.md", SETTINGS)
 
