@@ -2,10 +2,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,128 +9,16 @@ import pytest
 
 from bedplate.kernel.backfills import Backfill, Restored
 from bedplate.kernel.errors import BackfillFailed, DefinitionDiffers, MigrationFailed, UsageError
-from bedplate.kernel.registry import Registry
-from bedplate.operations import migrate
 from bedplate.operations.migrate import backfill, patience
-from tests.databases import TestDatabase
-from tests.operations.fake_module import shop
+from tests.operations.goods import KEYS, Goods, goods
 
-GOODS = """
-def upgrade():
-    op.execute("CREATE TABLE shop.goods ({columns}, price numeric(12, 2), cents bigint, note text)")
-    lines.grant("goods")
+__all__ = ["goods"]
 
-def downgrade():
-    op.execute("DROP TABLE shop.goods")
-"""
-FILL = """
-from bedplate.kernel.backfills import Backfill
-from bedplate.kernel.footprint import Footprint
-
-transactional = False
-touches = Footprint(rows=["shop.goods"])
-CENTS = {backfill}
-
-def upgrade():
-    CENTS.run()
-
-def downgrade():
-    global restored
-    restored = CENTS.undo()
-"""
-CENTS = Backfill(table="shop.goods", set={"cents": "price * 100"}, where="cents IS NULL", batch=10)
 FILL_BATCH = "_fill_batch"
-RESTORE_BATCH = "_restore_batch"
-# No lock is waited for at the gate, so no lock timeout ends it.
-GATE = """
-CREATE TABLE shop.gates (closed boolean);
-INSERT INTO shop.gates VALUES (true);
-CREATE FUNCTION shop.gate(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    WHILE id = 20 AND (SELECT closed FROM shop.gates) LOOP
-        PERFORM pg_sleep(0.01);
-    END LOOP;
-    RETURN true;
-END $$
-"""
-AT_THE_GATE = """
-SELECT EXISTS (SELECT FROM pg_stat_activity
-               WHERE wait_event = 'PgSleep' AND datname = current_database())
-"""
-KEYS = {
-    "uuid": ("id uuid PRIMARY KEY", "md5(n::text)::uuid"),
-    "bigint": ("id bigint PRIMARY KEY", "n - 20"),
-    "text": ('id text COLLATE "C" PRIMARY KEY', "chr(64 + n) || ', \"\\é{}'"),
-    "composite": (
-        'b int, "Key %" text, a timestamptz, PRIMARY KEY ("Key %", a, b)',
-        "n % 3, chr(65 + n % 2), timestamptz '2024-01-01 00:00+00' + n * interval '1.5 ms'",
-    ),
-}
 
 
 def given(**changed: Any) -> dict[str, Any]:
     return {"table": "shop.goods", "set": {"cents": "1"}, **changed}
-
-
-class Goods:
-    """A table of 45 goods, and a revision that fills their cents."""
-
-    def __init__(self, database: TestDatabase, folder: Path) -> None:
-        self.database = database
-        self.folder = folder
-        self.module = shop(folder)
-        self.registry = Registry([self.module.manifest()])
-        self.owner = psycopg.connect(database.owner_url, autocommit=True)
-
-    def make(self, backfill: Backfill = CENTS, key: str = "bigint") -> None:
-        columns, values = KEYS[key]
-        self.module.add("0003_goods", GOODS.replace("{columns}", columns.replace('"', '\\"')))
-        self.apply()
-        self.owner.execute(
-            f"INSERT INTO shop.goods SELECT {values}, n * 1.11, CASE WHEN n = 7 THEN -1 END,"
-            " 'n' || n FROM generate_series(1, 45) n".encode()
-        )
-        self.write(backfill)
-
-    def write(self, backfill: Backfill) -> None:
-        (self.module.line / "0004_cents.py").unlink(missing_ok=True)
-        self.module.before = "0003_goods"
-        self.module.add("0004_cents", FILL.replace("{backfill}", repr(backfill)))
-
-    def apply(self) -> list[migrate.Receipt]:
-        receipts: list[migrate.Receipt] = []
-        migrate.apply_unproven(
-            self.registry,
-            owner_url=self.database.owner_url,
-            app_url=self.database.app_url,
-            on_receipt=receipts.append,
-        )
-        return receipts
-
-    def undo(self) -> None:
-        migrate.undo(self.registry, "shop", to="0003_goods", owner_url=self.database.owner_url)
-
-    def found(self, query: str) -> list[tuple[object, ...]]:
-        return self.owner.execute(query.encode()).fetchall()
-
-    @property
-    def rows(self) -> list[tuple[object, ...]]:
-        return self.found("SELECT g::text FROM shop.goods g ORDER BY 1")
-
-    @property
-    def books(self) -> list[tuple[object, ...]]:
-        return self.found(
-            "SELECT state, rows, rows_restored, rows_gone,"
-            " (SELECT count(*) FROM bedplate.before_images WHERE backfill = id)"
-            " FROM bedplate.backfills ORDER BY id"
-        )
-
-
-@pytest.fixture
-def goods(shop_database: TestDatabase, tmp_path: Path) -> Iterator[Goods]:
-    made = Goods(shop_database, tmp_path)
-    yield made
-    made.owner.close()
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -300,48 +184,6 @@ def test_a_row_that_stays_locked_ends_it_in_bounded_time_and_keeps_what_was_done
     assert goods.books == [("filling", 30, 0, 0, 30)]
     goods.apply()
     assert goods.books == [("filled", 44, 0, 0, 44)]
-
-
-def test_no_row_is_locked_while_the_next_batch_is_looked_for(goods: Goods) -> None:
-    goods.make(replace(CENTS, where="cents IS NULL AND shop.gate(id)", batch=100))
-    goods.owner.execute(GATE)
-    with psycopg.connect(goods.database.admin_url, autocommit=True) as admin:
-        # As in a large table, which is read along its key.
-        owner, name = goods.database.roles[0], goods.database.name
-        admin.execute(f'ALTER ROLE "{owner}" IN DATABASE "{name}" SET enable_sort = off'.encode())
-    with psycopg.connect(goods.database.app_url) as app, ThreadPoolExecutor(1) as other:
-        applying = other.submit(goods.apply)
-        try:
-            while goods.found(AT_THE_GATE) == [(False,)] and not applying.done():
-                time.sleep(0.01)
-            app.execute("SET lock_timeout = '5s'")
-            app.execute("UPDATE shop.goods SET note = 'the app was here' WHERE id = -5")
-            app.commit()
-        finally:
-            goods.owner.execute("UPDATE shop.gates SET closed = false")
-        assert applying.result(timeout=60)[0].rows_touched == 44
-
-
-def test_a_way_back_finds_rows_by_their_keys_and_never_reads_the_whole_table(
-    goods: Goods, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    goods.make()
-    goods.apply()
-    plans: list[str] = []
-    original = getattr(backfill.BackfillRunner, RESTORE_BATCH)
-
-    def explained(self: backfill.BackfillRunner, *given: Any) -> None:
-        table, _, span = given
-        for statement in (backfill.statements.restore(table), backfill.statements.present(table)):
-            found = self.connection.execute(b"EXPLAIN " + statement, span).fetchall()
-            plans.append("\n".join(line for (line,) in found))
-        original(self, *given)
-
-    goods.owner.execute("ANALYZE shop.goods, bedplate.before_images")
-    monkeypatch.setattr(backfill.BackfillRunner, RESTORE_BATCH, explained)
-    goods.undo()
-    assert plans
-    assert not [plan for plan in plans if "Seq Scan" in plan or "Hash Join" in plan]
 
 
 def test_batches_are_small_transactions_with_pauses(goods: Goods) -> None:

@@ -186,26 +186,6 @@ def test_a_month_is_billed_once_when_its_day_is_moved(
     assert at_once(world.clone, again, [()]) == ["uq_invoices_recurring_invoice_id_month"]
 
 
-def test_templates_without_a_price_do_not_hold_up_the_rest(
-    world: World, frozen_clock: FrozenClock
-) -> None:
-    frozen_clock.set(datetime(2026, 1, 2, tzinfo=UTC))
-
-    async def body(db: Database) -> None:
-        for price in (None, None, Decimal("1.00"), None, Decimal("1.00")):
-            who = await customer(db)
-            await create_template(db, template(who, start_date=date(2026, 1, 1), unit_price=price))
-        found = await run_recurring(db, most=2)
-        assert (found.made, found.no_price) == ((), 2)
-        made, waiting = 0, found.no_price
-        while found.last is not None:
-            found = await run_recurring(db, most=2, after=found.last)
-            made, waiting = made + len(found.made), waiting + found.no_price
-        assert (made, waiting) == (2, 3)
-
-    world.run(body(world.db))
-
-
 def test_billing_days_are_those_of_the_set_zone(world: World, frozen_clock: FrozenClock) -> None:
     frozen_clock.set(datetime(2026, 1, 31, 23, 30, tzinfo=UTC))
 

@@ -49,11 +49,9 @@ and what it did is noted with it."""
 
 STATEMENT_CHARACTERS_MAX = 80
 PROGRESS = """
-SELECT extract(epoch FROM pg_catalog.clock_timestamp() - a.query_start)::int, p.phase,
-    coalesce(100 * p.tuples_done / nullif(p.tuples_total, 0),
-        100 * p.blocks_done / nullif(p.blocks_total, 0))
-FROM pg_catalog.pg_stat_activity a
-LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = a.pid WHERE a.pid = %s
+SELECT phase, coalesce(100 * tuples_done / nullif(tuples_total, 0),
+    100 * blocks_done / nullif(blocks_total, 0))
+FROM pg_catalog.pg_stat_progress_create_index WHERE pid = %s
 """
 
 
@@ -147,7 +145,8 @@ class Stepper:
 
     def _run(self, step: Allowed) -> None:
         began = clock.nanoseconds()
-        with watched(self.url, partial(_progress, step.text, self.connection.info.backend_pid)):
+        pid = self.connection.info.backend_pid
+        with watched(self.url, partial(_progress, step.text, pid, began)):
             if step.kind not in WHOLE:
                 self._send(step.text)
                 self.watch.ran(step, None, began)
@@ -192,9 +191,11 @@ def _prepare(connection: Connection) -> None:
     connection.execute(f"SET client_connection_check_interval = '{CLIENT_CHECK_MS}ms'".encode())
 
 
-def _progress(statement: str, pid: int, connection: Connection) -> str:
+def _progress(statement: str, pid: int, began: int, connection: Connection) -> str:
     """Say how long a statement has run, and of an index that is built how far it is."""
-    seconds, phase, percent = connection.execute(PROGRESS, [pid]).fetchone() or (0, None, None)
+    seconds = (clock.nanoseconds() - began) / 1e9
+    phase, percent = connection.execute(PROGRESS, [pid]).fetchone() or (None, None)
     phases = f", {phase}" if phase else ""
     far = f", {percent} %" if percent is not None else ""
-    return f"{' '.join(statement.split())[:STATEMENT_CHARACTERS_MAX]}: {seconds} s{phases}{far}"
+    shown = " ".join(statement.split())[:STATEMENT_CHARACTERS_MAX]
+    return f"{shown}: {seconds:.0f} s{phases}{far}"

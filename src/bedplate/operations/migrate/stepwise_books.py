@@ -100,7 +100,7 @@ class StepwiseBooks:
             most_ms = round((clock.now() - began) / timedelta(milliseconds=1), 3)
             found = tuple(replace(each, held_ms=most_ms) for each in found)
         return Note(
-            tuple(Touch(**{**each, "within": tuple(each["within"])}) for each in touches), found
+            tuple(replace(Touch(**each), within=tuple(each["within"])) for each in touches), found
         )
 
     def forget(self) -> None:
