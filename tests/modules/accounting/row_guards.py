@@ -57,9 +57,7 @@ GUARDS: dict[str, Guard[Scenario]] = {
     "one message per stage": Guard(
         row_scenarios.a_message_twice,
         "accepted",
-        statement=ALTER.format(
-            "invoice_notifications", "uq_invoice_notifications_invoice_id_notification_type_stage"
-        ),
+        statement=ALTER.format("invoice_notifications", "uq_invoice_notifications_once"),
     ),
     "what is older than the setting is not mailed": Guard(
         row_scenarios.mail_of_what_is_older,
