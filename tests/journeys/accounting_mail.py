@@ -94,7 +94,7 @@ class Mailing:
         written = {each[:4]: each[4:] for each in notifications}
         assert len(written) == len(notifications)
         assert {(ids[key], *said) for key, *said in self.book.letters} == set(written)
-        sent = Counter[str]()
+        sent, pages = Counter[str](), Counter[str]()
         for key, kind, stage, due in self.book.letters:
             (status, address), bill = written[ids[key], kind, stage, due], self.book.bills[key]
             if status == "FAILED":
@@ -109,8 +109,16 @@ class Mailing:
             else:
                 assert status == "SENT", (key, kind, status)
                 sent[address] += 1
+                pages[address] += kind == ISSUED
         given = Counter(str(letter["To"]) for letter in self.office.letters)
         assert given == sent
+        given = Counter(
+            str(letter["To"])
+            for letter in self.office.letters
+            for part in letter.iter_attachments()
+            if part.get_content_type() == "application/pdf"
+        )
+        assert given == pages, "each invoice goes with its page, and nothing else has one"
         assert set(self.office.ids().values()) == {1}, "no letter was taken twice"
         assert self.refused == self.letters // 10
 

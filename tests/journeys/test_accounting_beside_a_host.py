@@ -95,8 +95,9 @@ and {cost_payments:,} payments in tables of the host's own, with {key_type} keys
 Enabled, used for a year of every third day, disabled. All the while the host's tables were the
 same: every catalog row and every row, looked at before, after enabling, at the turn of every month,
 after the year and after disabling. The receipts of both ways, up and down, say that no row was
-touched, and name nothing but what is ours. Every invoice was mailed with its page, as every
-reminder, to a real SMTP server. `bedplate check` found {found}.
+touched, and name nothing but what is ours. Every issued invoice was mailed with its page to a real
+SMTP server, but where it was cancelled first, or the address was no more; so were reminders.
+`bedplate check` found {found}.
 
 | what | how many |
 |---|---|
