@@ -45,6 +45,7 @@ from tests.modules.accounting.business import (
     customer,
     template,
 )
+from tests.modules.accounting.scenarios import PRICE
 from tests.world import CLIENTS, World
 
 
@@ -348,15 +349,10 @@ def test_a_new_price_ends_the_one_before(world: World) -> None:
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
 def test_parallel_prices_never_overlap(world: World, isolation: str) -> None:
     who = world.run(customer(world.db))
-    insert = (
-        "INSERT INTO accounting.customer_pricing_config"
-        " (id, user_id, default_unit_price, effective_from, effective_to, created_by)"
-        " VALUES (gen_random_uuid(), %s, 1, %s, %s, %s)"
-    )
     # All of them hold on the last of January.
     days = [date(2026, 1, 1 + number % 31) for number in range(CLIENTS)]
     wanted = [(who.id, day, date(2026, 2, day.day % 28 + 1), who.by) for day in days]
-    ended = at_once(world.clone, insert, wanted, isolation)
+    ended = at_once(world.clone, PRICE, wanted, isolation)
     assert ended.count("done") == 1
     assert set(ended) <= {"done", "overlap", "40001"}
     assert broken(world) == {}
