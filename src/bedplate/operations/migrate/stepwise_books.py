@@ -99,9 +99,9 @@ class StepwiseBooks:
         if began is not None:
             most_ms = round((clock.now() - began) / timedelta(milliseconds=1), 3)
             found = tuple(replace(each, held_ms=most_ms) for each in found)
-        return Note(
-            tuple(replace(Touch(**each), within=tuple(each["within"])) for each in touches), found
-        )
+        told = (Touch(**each) for each in touches)
+        # JSON has no tuples.
+        return Note(tuple(replace(each, within=tuple(each.within)) for each in told), found)
 
     def forget(self) -> None:
         """Take the revision's notes away: its receipt says it all."""
