@@ -29,7 +29,7 @@ TRANSITIONS: Mapping[MailStatus, frozenset[MailStatus]] = {
 """Where a mail may go from each status; the database refuses all else.
 
 PENDING to BOUNCED is the server that refuses in the same conversation, so that it never was SENT: a
-decision of its own (0034).
+decision of its own (0013).
 """
 
 # What may stand unquoted before the @ (RFC 5321), and a domain of more than one label.
