@@ -220,6 +220,13 @@ def _recounts(report: Report) -> list[str]:
     lines = [
         f"Recounted: {charges.recounted:,} charges, each one acknowledged; every account adds up."
     ]
+    one_by_one = report.between(("deduct_many", BEDPLATE), ("deduct_hot", BARE))
+    gathered = report.between(("deduct_many", BEDPLATE), ("deduct_hot", BEDPLATE))
+    if one_by_one and gathered:
+        lines.append(
+            f"deduct_many on the hot account: {one_by_one:.1f} times psycopg's calls one by one,"
+            f" {gathered:.1f} times Bedplate's deduct, which gathers what waits there."
+        )
     plan = report.figures("naive", BARE)
     if charges.naive and plan:
         lost = charges.naive.charged - charges.naive.deducted

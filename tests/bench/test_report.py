@@ -109,6 +109,7 @@ def test_the_cost_of_each_guarantee_is_told_in_bare_updates(report: Report) -> N
 def test_what_was_recounted_and_what_the_plans_code_lost_is_told(report: Report) -> None:
     told = as_text(charged(report))
     assert "Recounted: 1,234 charges" in told
+    assert "40.0 times psycopg's calls one by one, 20.0 times Bedplate's deduct" in told
     assert "charged 90 credits and deducted 20: 70 lost" in told
     assert json.loads(as_json(report))["naive"] == {"charged": 90, "deducted": 20}
 
