@@ -29,6 +29,7 @@ from bedplate.operations.migrate import Policy, apply, books, lock, rehearse
 from bedplate.operations.migrate.plan import Plan, plan
 from bedplate.operations.migrate.proof import FOLDER
 from bedplate.operations.migrate.rehearse import prove
+from bedplate.operations.migrate.step import OnStep
 from bedplate.operations.migrate.target import Target
 from tests.databases import TestDatabase
 from tests.operations.fake_module import FakeModule, shop
@@ -154,7 +155,7 @@ def test_a_proof_does_not_outlive_a_day_a_change_of_the_schema_or_an_edit(
 def test_a_change_of_the_schema_between_proof_and_first_step_is_seen_under_the_lock(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rehearse_and_be_overtaken(target: Target, found: Plan) -> object:
+    def rehearse_and_be_overtaken(target: Target, found: Plan, _: OnStep) -> object:
         proof = rehearse.rehearse(target, found)
         put_a_row(target)
         return proof
@@ -251,7 +252,7 @@ def test_rows_are_backed_up_before_the_first_step_and_once_a_day(
 def test_an_empty_database_behind_a_url_needs_no_ground(
     given: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(target: Target, found: Plan) -> object:
+    def refuse(target: Target, found: Plan, _: OnStep) -> object:
         raise RehearsalRefused("This machine has no PostgreSQL 17.", "Install it.")
 
     monkeypatch.setattr(applying, "rehearse", refuse)
