@@ -56,7 +56,7 @@ def elsewhere(statements: str) -> str:
 def world_template(server: Server, kernel_template: str) -> Iterator[str]:
     with new_database(server, kernel_template) as made:
         with psycopg.connect(made.owner_url) as owner:
-            owner.execute(elsewhere(WORLD).encode())
+            owner.execute(elsewhere("CREATE SCHEMA shop;" + WORLD).encode())
             if owner.info.server_version >= 180_000:
                 owner.execute(elsewhere(WORLD_18).encode())
             owner.execute(f"GRANT SELECT ON stock.items TO {made.roles[1]}".encode())

@@ -158,7 +158,7 @@ RULES: dict[str, Rule] = {
         {
             "pk_credit_holds": {**X, "id": "id"},
             "uq_credit_holds_credit_balance_id_key": {},
-            "ck_credit_holds_amount": {**X, "amount": "0"},
+            "ck_credit_holds_amount": {**X, "amount": "-1"},
             "ck_credit_holds_captured": {**OVER, "state": "'CAPTURED'"},
             "ck_credit_holds_ended": {**X, "ended_at": NOW},
             "ck_credit_holds_key": {"key": "''"},

@@ -47,10 +47,13 @@ CREATE TRIGGER tr_idempotency_keys_kept BEFORE DELETE ON bedplate.idempotency_ke
     EXECUTE FUNCTION bedplate.keep_answer();
 CREATE TRIGGER tr_idempotency_keys_answered BEFORE UPDATE ON bedplate.idempotency_keys
     FOR EACH ROW WHEN (
-        OLD.answer IS NOT NULL OR
-        (OLD.user_id, OLD.action, OLD.key, OLD.request_hash, OLD.created_at, OLD.expires_at)
-        IS DISTINCT FROM
-        (NEW.user_id, NEW.action, NEW.key, NEW.request_hash, NEW.created_at, NEW.expires_at)
+        OLD.answer IS NOT NULL
+        OR OLD.user_id IS DISTINCT FROM NEW.user_id
+        OR OLD.action IS DISTINCT FROM NEW.action
+        OR OLD.key IS DISTINCT FROM NEW.key
+        OR OLD.request_hash IS DISTINCT FROM NEW.request_hash
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
+        OR OLD.expires_at IS DISTINCT FROM NEW.expires_at
     ) EXECUTE FUNCTION bedplate.keep_answer();
 """
 TAKING = """

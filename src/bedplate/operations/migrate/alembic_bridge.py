@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -77,6 +78,7 @@ class MigrationSession:
         self.url = url
         self._raw: Connection | None = None
         self._listener: Listener | None = None
+        self._numbers = itertools.count(1)
         self._engine = sa.create_engine(
             "postgresql+psycopg://", creator=self._connected, poolclass=StaticPool
         )
@@ -89,7 +91,9 @@ class MigrationSession:
         """Commit when the block ends well, else roll back."""
         try:
             raw = self._connected()
-            raw.execute("DISCARD ALL")
+            # The number makes it a new statement: of one that psycopg knows, it does not notice
+            # that what was prepared is gone.
+            raw.execute(f"DISCARD ALL /* {next(self._numbers)} */".encode())
             listener.before_begin(raw)
             raw.autocommit = False
             with self._engine.begin() as connection:
