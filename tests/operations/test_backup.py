@@ -145,6 +145,20 @@ class TestRestore:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute("CREATE TABLE public.mine ()")
 
+    def test_conditions_that_postgresql_reads_again_flatter_come_back(
+        self, place: TestDatabase, shelf: Path, into: str
+    ) -> None:
+        policy = (
+            'CREATE POLICY odd ON "Odd shop".orders FOR UPDATE USING'
+            " ((share, colour, data) IS DISTINCT FROM (1, 'red', '{}'))"
+        )
+        with psycopg.connect(place.owner_url) as owner:
+            owner.execute(policy.encode())
+        restored = backup.restore(backup.create(place.owner_url, shelf), place.admin_url, into)
+        assert restored.database == into
+        asked = "SELECT count(*) FROM pg_policy WHERE polname = 'odd'"
+        assert ask(place, asked, into) == ask(place, asked)
+
     def test_while_others_write_it_is_one_moment(
         self, place: TestDatabase, shelf: Path, into: str
     ) -> None:

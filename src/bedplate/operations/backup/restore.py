@@ -19,6 +19,7 @@ from bedplate.operations.backup.survey import State
 from bedplate.operations.backup.verify import verify
 
 NAME_BYTES_MAX = 63
+GROUPING = str.maketrans("", "", "()")
 DIFFERENCES_SHOWN = 5
 EXISTS = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
 # Whatever does not belong to an extension was made by someone.
@@ -169,19 +170,24 @@ def _differences(backup: Backup, state: State) -> list[str]:
     if state.fingerprint != backup.manifest.fingerprint:
         before = _lines((backup.folder / CATALOG).read_text("utf-8"))
         after = _lines(state.catalog)
-        found += [f"missing: {line}" for line in sorted(before - after)]
-        found += [f"new: {line}" for line in sorted(after - before)]
+        found += [f"missing: {before[key]}" for key in sorted(before.keys() - after.keys())]
+        found += [f"new: {after[key]}" for key in sorted(after.keys() - before.keys())]
     return found
 
 
-def _lines(catalog: str) -> set[str]:
-    """The catalog's lines, each after the name of the object that it is indented below."""
-    found: set[str] = set()
+def _lines(catalog: str) -> dict[str, str]:
+    """The catalog's lines, each after the name of the object that it is indented below.
+
+    They are by themselves without parentheses: PostgreSQL keeps (a, b) IS DISTINCT FROM (c, d) as
+    conditions inside one another, and reads what it shows of them as a list. A dump changes no
+    meaning; what it left out is looked for.
+    """
+    found: list[str] = []
     whole = ""
     for line in catalog.splitlines():
         if line.startswith(" "):
-            found.add(f"{whole}, {line.strip()}")
+            found.append(f"{whole}, {line.strip()}")
         else:
             whole = line.partition(":")[0]
-            found.add(line)
-    return found
+            found.append(line)
+    return {line.translate(GROUPING): line for line in found}
