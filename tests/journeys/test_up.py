@@ -51,8 +51,12 @@ def server_runs(shop: Terminal) -> bool:
     return embedded.status(shop.folder).running
 
 
+def attached(shop: Terminal) -> embedded.Attachment:
+    return embedded.attach(shop.folder, major=embedded.status(shop.folder).major or 18)
+
+
 def app_url(shop: Terminal) -> str:
-    attachment = embedded.attach(shop.folder, major=embedded.status(shop.folder).major or 18)
+    attachment = attached(shop)
     try:
         return attachment.url()
     finally:
@@ -90,7 +94,7 @@ def test_up_on_a_new_folder_does_everything_once(shop: Terminal) -> None:
 
 
 def test_every_password_is_as_dear_to_guess_as_postgresql_makes_it(shop: Terminal) -> None:
-    attachment = embedded.attach(shop.folder)
+    attachment = attached(shop)
     try:
         with psycopg.connect(attachment.url("admin", "postgres")) as admin:
             query = "SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL"
