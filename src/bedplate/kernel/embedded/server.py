@@ -47,6 +47,7 @@ LOG_BYTES_MAX = 10 * 1024 * 1024
 LOG_LINES_SHOWN = 5
 POLL_S = 0.01
 BUILTIN_LOCALE_SINCE = 17
+SCRAM_ITERATIONS_SINCE = 16
 OWNER_FILE = "project"
 # Nothing of the caller's environment (PGDATA, PGOPTIONS, a locale) may steer the server.
 ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -57,7 +58,7 @@ ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": 
 THROWAWAY_ROUNDS = 1
 THROWAWAY = (
     *("fsync=off", "full_page_writes=off", "max_connections=300"),
-    *("deadlock_timeout=100ms", f"scram_iterations={THROWAWAY_ROUNDS}"),
+    "deadlock_timeout=100ms",
 )
 IN_USE = "is still in use"
 
@@ -177,6 +178,8 @@ def start(home: Home, record: Record, *, admin_password: str, durable: bool) -> 
         "log_checkpoints=off",
         *(() if durable else THROWAWAY),
     ]
+    if not durable and record.major >= SCRAM_ITERATIONS_SINCE:
+        settings.append(f"scram_iterations={THROWAWAY_ROUNDS}")
     argv = [str(programs / "postgres"), "-D", str(data)]
     for setting in settings:
         argv += ["-c", setting]
