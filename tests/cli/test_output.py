@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bedplate.cli.migrate.progress import told_by
 from bedplate.cli.output import ExitCode, Output, exit_code, table
 from bedplate.kernel import errors
 from bedplate.kernel.errors import BedplateError
+from bedplate.kernel.telemetry import logger
 
 
 def classes(root: type[BedplateError]) -> Iterator[type[BedplateError]]:
@@ -72,3 +74,13 @@ def test_a_document_may_hold_paths(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_table_is_aligned_plain_text() -> None:
     assert table([("module", "at"), ("auth", None), ("x", 1)]) == "module  at\nauth    -\nx       1"
+
+
+def test_progress_is_said_once_and_not_by_the_log_as_well(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with told_by(Output(as_json=False)):
+        logger.info("Rehearsing up auth 0001_users")
+    logger.warning("Said by the log.")
+    assert capsys.readouterr().err == "Rehearsing up auth 0001_users\n"
+    assert [record.getMessage() for record in caplog.records] == ["Said by the log."]

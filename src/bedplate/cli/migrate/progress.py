@@ -12,14 +12,16 @@ from bedplate.kernel.telemetry import logger
 
 @contextmanager
 def told_by(out: Output) -> Generator[None]:
-    """Say what is logged inside this block, from INFO upward."""
+    """Say what is logged inside this block, from INFO upward, and let nobody say it a second time."""
     handler = _Notes(out)
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         yield
     finally:
+        logger.propagate = propagate
         logger.setLevel(level)
         logger.removeHandler(handler)
 
