@@ -109,6 +109,27 @@ def test_a_snapshot_is_the_same_whoever_reads_and_leaves_the_session_alone(
     assert hash(snapshots[0]) == hash(snapshots[1])
 
 
+def test_when_a_column_got_its_type_is_no_option_of_it(database: TestDatabase) -> None:
+    """PostgreSQL's releases of November 2026 say so in attoptions; older ones, told to, as well."""
+    with connect(database.admin_url) as connection:
+        connection.execute(SHOP)
+        connection.execute("ALTER TABLE shop.items ALTER price SET (n_distinct = 5)")
+        snapshots = []
+        for since in ("pg_attver=17", "pg_attver=18"):
+            connection.execute(
+                "UPDATE pg_attribute SET attoptions = %s::text[]"
+                " || CASE WHEN attname = 'price' THEN '{n_distinct=5}'::text[] END"
+                " WHERE attrelid = 'shop.items'::regclass AND attnum > 0",
+                [[since]],
+            )
+            snapshots.append(read(connection, ["shop"]))
+    assert snapshots[0] == snapshots[1]
+    (items,) = (table for table in snapshots[0].tables if table.name == "items")
+    assert {each.name: each.settings for each in items.columns if each.settings} == {
+        "price": ("SET (n_distinct=5)",)
+    }
+
+
 def test_a_reading_goes_on_while_others_make_and_drop_tables(database: TestDatabase) -> None:
     done = threading.Event()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bedplate.catalog import connect, fingerprint
@@ -15,6 +16,7 @@ from bedplate.kernel.columns import Identified
 from bedplate.kernel.model import Model
 from bedplate.kernel.registry import Registry
 from bedplate.operations.migrate import proof as proofs
+from bedplate.operations.migrate.copies import COPY
 from bedplate.operations.migrate.plan import plan
 from bedplate.operations.migrate.proof import Proof
 from bedplate.operations.migrate.rehearse import prove
@@ -321,3 +323,26 @@ def test_a_fingerprint_does_not_see_what_the_runner_writes_for_itself(
     assert "shop.schema_version" not in state.contents
     assert "shop.shelves" in state.contents
     assert state.fingerprint == fingerprint(state.snapshot)
+
+
+def test_another_rehearsal_on_the_same_server_is_nobodys_doing(
+    shop_database: TestDatabase, tmp_path: Path
+) -> None:
+    """It makes a copy with settings of its own, as that of any database that has some."""
+    other = f"{COPY}_of_{shop_database.name}"
+    module = shop(tmp_path)
+    module.add(
+        "0003_meanwhile",
+        "def upgrade():\n"
+        "    import psycopg\n"
+        f"    with psycopg.connect({shop_database.admin_url!r}, autocommit=True) as another:\n"
+        f"        another.execute('DROP DATABASE IF EXISTS {other}')\n"
+        f"        another.execute('CREATE DATABASE {other}')\n"
+        f"        another.execute('ALTER DATABASE {other} SET jit = off')\n"
+        "def downgrade():\n    pass\n",
+    )
+    try:
+        assert rehearsed(shop_database, tmp_path, module).reasons == ()
+    finally:
+        with psycopg.connect(shop_database.admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(other)))

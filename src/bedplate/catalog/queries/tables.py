@@ -57,6 +57,10 @@ WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
+# PostgreSQL's releases of November 2026 note with each column when it got its type, as an option of
+# it that nobody set: two databases that were made alike differ in nothing else.
+_SET_BY_NOBODY = "pg_attver="
+
 # NOT NULL is a constraint of its own from PostgreSQL 18 on; on every version it is a column's flag,
 # and 18's name for it says nothing that the flag does not.
 COLUMNS = f"""
@@ -67,7 +71,9 @@ SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.att
        {comment_on("pg_class", "a.attrelid", "a.attnum")},
        CASE WHEN a.attcollation NOT IN (0, t.typcollation)
             THEN a.attcollation::pg_catalog.regcollation::text END,
-       CASE WHEN a.attstorage = t.typstorage AND a.attcompression = '' AND a.attoptions IS NULL
+       CASE WHEN a.attstorage = t.typstorage AND a.attcompression = ''
+                 AND (a.attoptions IS NULL OR cardinality(a.attoptions) = 1
+                      AND pg_catalog.starts_with(a.attoptions[1], '{_SET_BY_NOBODY}'))
                  AND coalesce(a.attstattarget, -1) = -1 AND a.attfdwoptions IS NULL THEN '{{}}'
        ELSE pg_catalog.array_remove(ARRAY[
            CASE WHEN a.attstorage <> t.typstorage THEN 'SET STORAGE '
@@ -77,7 +83,9 @@ SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.att
                                  WHEN 'l' THEN 'SET COMPRESSION lz4' END,
            CASE WHEN coalesce(a.attstattarget, -1) <> -1
                 THEN 'SET STATISTICS ' || a.attstattarget END,
-           'SET (' || pg_catalog.array_to_string(a.attoptions, ', ') || ')',
+           'SET (' || nullif(pg_catalog.array_to_string(ARRAY(
+               SELECT o FROM unnest(a.attoptions) AS o
+               WHERE NOT pg_catalog.starts_with(o, '{_SET_BY_NOBODY}')), ', '), '') || ')',
            'OPTIONS (' || pg_catalog.array_to_string(a.attfdwoptions, ', ') || ')'
        ]::text[], NULL) END,
        NOT coalesce(a.attnotnull AND v.attnum IS NOT NULL, false)

@@ -12,7 +12,7 @@ from bedplate.kernel.telemetry import logger
 
 @contextmanager
 def told_by(out: Output) -> Generator[None]:
-    """Say what is logged inside this block, from INFO upward, and let nobody say it a second time."""
+    """Say what is logged inside this block, from INFO upward, in place of the log."""
     handler = _Notes(out)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)

@@ -5,6 +5,7 @@ These catalogs are small: they hold a row for each role, setting, operator or ex
 
 from __future__ import annotations
 
+from bedplate.operations.migrate.copies import COPY
 from bedplate.operations.migrate.witness_queries import FIRST_OID
 
 SHARED = {"setting": 2964, "membership": 1261, "role": 1260}
@@ -49,16 +50,19 @@ _RARE_NAMES = {
     "pg_language": "o.lanname::text",
 }
 
-# The last is a view: its catalog is closed to all but superusers, and it hides the options of
-# another one's mapping.
+# Settings of another rehearsal's copy come and go with it, and are nobody's existing data. The last
+# is a view: its catalog is closed to all but superusers, and it hides the options of another one's
+# mapping.
 _NAMED = (
-    """
+    f"""
 SELECT 'setting', o.setrole::bigint,
     concat(coalesce(r.rolname, 'all roles'), ' in ', coalesce(d.datname, 'all databases')),
     pg_catalog.md5(o.setconfig::text)
 FROM pg_catalog.pg_db_role_setting o
     LEFT JOIN pg_catalog.pg_roles r ON r.oid = o.setrole
     LEFT JOIN pg_catalog.pg_database d ON d.oid = o.setdatabase
+WHERE d.datname IS NULL OR d.datname = pg_catalog.current_database()
+   OR NOT pg_catalog.starts_with(d.datname::text, '{COPY}_')
 """,
     """
 SELECT 'membership', 0::bigint,
