@@ -33,6 +33,7 @@ from bedplate.catalog.objects import (
     Table,
     Trigger,
 )
+from bedplate.catalog.options import options_set
 from bedplate.catalog.read import read
 from bedplate.catalog.schemas import has_rows, user_schemas
 from bedplate.catalog.sizes import Size, sizes
@@ -77,6 +78,7 @@ __all__ = [
     "fingerprint",
     "has_rows",
     "identity",
+    "options_set",
     "read",
     "read_versions",
     "sizes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bedplate.catalog.options import options_set
 from bedplate.catalog.queries.comments import comment_on
 
 TABLES = f"""
@@ -57,10 +58,6 @@ WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
-# PostgreSQL's releases of November 2026 note with each column when it got its type, as an option of
-# it that nobody set: two databases that were made alike differ in nothing else.
-_SET_BY_NOBODY = "pg_attver="
-
 # NOT NULL is a constraint of its own from PostgreSQL 18 on; on every version it is a column's flag,
 # and 18's name for it says nothing that the flag does not.
 COLUMNS = f"""
@@ -72,8 +69,7 @@ SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.att
        CASE WHEN a.attcollation NOT IN (0, t.typcollation)
             THEN a.attcollation::pg_catalog.regcollation::text END,
        CASE WHEN a.attstorage = t.typstorage AND a.attcompression = ''
-                 AND (a.attoptions IS NULL OR cardinality(a.attoptions) = 1
-                      AND pg_catalog.starts_with(a.attoptions[1], '{_SET_BY_NOBODY}'))
+                 AND ({options_set("a.attoptions")}) IS NULL
                  AND coalesce(a.attstattarget, -1) = -1 AND a.attfdwoptions IS NULL THEN '{{}}'
        ELSE pg_catalog.array_remove(ARRAY[
            CASE WHEN a.attstorage <> t.typstorage THEN 'SET STORAGE '
@@ -83,9 +79,7 @@ SELECT a.attrelid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.att
                                  WHEN 'l' THEN 'SET COMPRESSION lz4' END,
            CASE WHEN coalesce(a.attstattarget, -1) <> -1
                 THEN 'SET STATISTICS ' || a.attstattarget END,
-           'SET (' || nullif(pg_catalog.array_to_string(ARRAY(
-               SELECT o FROM unnest(a.attoptions) AS o
-               WHERE NOT pg_catalog.starts_with(o, '{_SET_BY_NOBODY}')), ', '), '') || ')',
+           'SET (' || pg_catalog.array_to_string({options_set("a.attoptions")}, ', ') || ')',
            'OPTIONS (' || pg_catalog.array_to_string(a.attfdwoptions, ', ') || ')'
        ]::text[], NULL) END,
        NOT coalesce(a.attnotnull AND v.attnum IS NOT NULL, false)

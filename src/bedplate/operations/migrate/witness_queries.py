@@ -12,6 +12,8 @@ what it touched.
 
 from __future__ import annotations
 
+from bedplate.catalog import options_set
+
 FS = "\x1f"
 RS = "\x1e"
 
@@ -97,8 +99,8 @@ _PARTS = " UNION ALL ".join(
             "a.attrelid",
             "a.attnum | a.attname | a.attnotnull | pg_catalog.hash_record_extended(ROW("
             "a.atttypid, a.atttypmod, a.attcollation, a.attidentity, a.attgenerated, a.attstorage,"
-            " a.attcompression, a.attislocal, a.attstattarget, a.attoptions, a.attmissingval::text,"
-            " a.attfdwoptions), 0)",
+            " a.attcompression, a.attislocal, a.attstattarget, a.attmissingval::text,"
+            f" a.attfdwoptions, {options_set('a.attoptions')}), 0)",
             "pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
             " WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('i', 'I', 't')",
         ),
