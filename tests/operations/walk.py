@@ -9,6 +9,7 @@ from bedplate.catalog import (
     Connection,
     Content,
     Snapshot,
+    Table,
     connect,
     contents,
     difference,
@@ -74,6 +75,7 @@ class Walk:
         self.database = database
         self.bindings = bindings or {}
         self._to_come = list(stops(registry))
+        self._filled: dict[str, Table] = {}
         # One for all looks: a connection's first questions to the catalog are its dear ones.
         self._connection = connect(database.owner_url, autocommit=True)
         if host_sql:
@@ -83,12 +85,18 @@ class Walk:
         self._connection.close()
 
     def go_before(self, stop: Stop | None) -> None:
-        """Apply what comes before the revision (None: everything), and put rows in every table."""
+        """Apply what comes before the revision (None: everything), and put rows in every table.
+
+        Into those, that is, which are new or became others since they last got some.
+        """
         while self._to_come and self._to_come[0] != stop:
             self.up(self._to_come[0])
         schemas = user_schemas(self._connection)
         if schemas:
-            generate_rows(self._connection, schemas, count=ROWS)
+            tables = {each.full_name: each for each in read(self._connection, schemas).tables}
+            same = [name for name, table in tables.items() if self._filled.get(name) == table]
+            generate_rows(self._connection, schemas, count=ROWS, skip=same)
+            self._filled = tables
 
     def up(self, stop: Stop) -> None:
         urls = self.database.owner_url, self.database.app_url
