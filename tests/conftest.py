@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--one-world",
         action="store_true",
-        help="leave out the sync twins: for another server, which cannot tell them apart",
+        help="for another server: leave out the sync twins, which it cannot tell apart, and, where"
+        " it was given by its URL, what meets it in no way",
     )
 
 
@@ -50,9 +51,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker("full"):
                 item.add_marker(large)
     if config.getoption("--one-world"):
-        twins = [item for item in items if _is_twin(item)]
-        config.hook.pytest_deselected(items=twins)
-        items[:] = [item for item in items if not _is_twin(item)]
+        is_given = load().test.database_url is not None
+        left = [item for item in items if _is_twin(item) or (is_given and _starts_its_own(item))]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def _starts_its_own(item: pytest.Item) -> bool:
+    """Whether it needs no server, or starts the wheel's: with the wheel's it has run already."""
+    servers = {"server", "bedplate_server"}
+    return isinstance(item, pytest.Function) and servers.isdisjoint(item.fixturenames)
 
 
 def _is_twin(item: pytest.Item) -> bool:
