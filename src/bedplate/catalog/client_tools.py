@@ -9,6 +9,7 @@ from pathlib import Path
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from bedplate.catalog.options import forget_unset
 from bedplate.kernel import embedded, processes
 from bedplate.kernel.errors import EmbeddedError, ToolFailed, ToolsMissing
 from bedplate.kernel.processes import Finished
@@ -47,6 +48,7 @@ class Tools:
         """
         argv = ["--format=directory", f"--file={into}", *options]
         self.run("pg_dump", argv, url=url, timeout_s=timeout_s)
+        forget_unset(into)
 
     def restore(
         self, url: str, source: Path, options: Sequence[str] = (), *, timeout_s: float = TIMEOUT_S
