@@ -23,6 +23,11 @@ __all__ = ["database", "server"]
 # Before anything asks for a temporary file, and for every program that tests start.
 os.environ["TMPDIR"] = tempfile.tempdir = memory.folder()
 os.environ["XDG_CACHE_HOME"] = memory.cache()
+# .ci/debian-postgres runs a server for each worker.
+servers = os.environ.get("DEBIAN_POSTGRES_URLS", "").split()
+worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+if servers:
+    os.environ["BEDPLATE_TEST_DATABASE_URL"] = servers[int(worker) % len(servers)]
 # What a shell starts in the background ignores Ctrl-C, and so would every program of a test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -84,6 +84,10 @@ class Walk:
     def close(self) -> None:
         self._connection.close()
 
+    def leads_to(self, stop: Stop | None) -> bool:
+        """Whether it is not over yet, and has not gone past the revision (None: its end)."""
+        return not self._connection.closed and (stop is None or stop in self._to_come)
+
     def go_before(self, stop: Stop | None) -> None:
         """Apply what comes before the revision (None: everything), and put rows in every table.
 
