@@ -57,9 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(large)
     if config.getoption("--one-world"):
         is_given = load().test.database_url is not None
-        left = [item for item in items if _is_twin(item) or (is_given and _starts_its_own(item))]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in set(left)]
+        left = {item for item in items if _is_twin(item) or (is_given and _starts_its_own(item))}
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = [item for item in items if item not in left]
 
 
 def _starts_its_own(item: pytest.Item) -> bool:
