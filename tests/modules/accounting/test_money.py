@@ -7,6 +7,7 @@ import platform
 import random
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -76,6 +77,7 @@ def test_no_mix_of_requests_leaves_a_wrong_balance(
         made: list[Invoice] = [await drafted(db, who) for _ in range(6 + requests // 200)]
         await issue_invoices(db, [each.id for each in made])
         paid = [await money(db, who, f"{chance.randint(1, 4000) / 100:.2f}") for _ in made * 2]
+        paid.append(await money(db, who, "0.01"))
         return [each.id for each in made], paid
 
     made, paid = world.run(prepare(world.db))
@@ -88,12 +90,17 @@ def test_no_mix_of_requests_leaves_a_wrong_balance(
         kinds += [(CANCEL, [invoice]), (FORGED, [invoice])]
         return chance.choice(kinds)
 
-    plan = [planned(number) for number in range(requests)]
+    # Whatever the mix comes to, both limits are met: all begin by asking for a cent too much.
+    too_much = [(PAY, [made[0], paid[-1], Decimal(cents) / 100]) for cents in (2, 2001)]
+    plan = too_much * (CLIENTS // 2) + [planned(number) for number in range(requests)]
+    all_began = Barrier(CLIENTS)
 
     def client(hand: int) -> set[str]:
         answers = set[str]()
         with psycopg.connect(world.clone.url, autocommit=True) as app:
-            for statement, values in plan[hand::CLIENTS]:
+            for number, (statement, values) in enumerate(plan[hand::CLIENTS]):
+                if number == 1:
+                    all_began.wait(timeout=60)
                 try:
                     app.execute(statement.encode(), values)
                     answers.add("done")
