@@ -18,8 +18,8 @@ COMMANDS = (
 )
 """In the order in which `--help` lists them; the module of each has its name."""
 
-HIDDEN = {"serve-in-background": "up"}
-"""Where a command lies that people have no use for."""
+PLACES = {"demo": "demo.command", "serve-in-background": "up"}
+"""Where a command lies that is not in the module of its name, or that people have no use for."""
 
 
 class Commands(TyperGroup):
@@ -31,14 +31,14 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, or None where there is none of the name."""
-        if cmd_name in COMMANDS or cmd_name in HIDDEN:
+        if cmd_name in COMMANDS or cmd_name in PLACES:
             return _found(cmd_name)
         return None
 
 
 @functools.cache
 def _found(name: str) -> Any:
-    place = importlib.import_module(f"bedplate.cli.{HIDDEN.get(name, name)}")
+    place = importlib.import_module(f"bedplate.cli.{PLACES.get(name, name)}")
     # A file with one command registers it, one with several is a group of its own.
     around = typer.Typer(rich_markup_mode=None)
     if hasattr(place, "register"):

@@ -1,7 +1,4 @@
-"""`bedplate demo`: kill clients and a server in the middle of the work, then recount."""
+"""`bedplate demo`: kill clients and a server in the middle of the work, then recount.
 
-from __future__ import annotations
-
-from bedplate.cli.demo.command import register
-
-__all__ = ["register"]
+It imports nothing: its clients are processes of their own, which would all wait for that.
+"""
