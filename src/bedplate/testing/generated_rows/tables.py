@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import sql
 
 from bedplate.catalog import Connection
+from bedplate.catalog.pinned import pinned
 from bedplate.testing.generated_rows import queries
 
 _VALUE = re.compile(r"('(?:[^']|'')*')|\bVALUE\b")
@@ -128,14 +129,9 @@ class _Types:
 
 
 def read_tables(connection: Connection, schemas: Sequence[str]) -> list[Table]:
-    """Read the tables of the schemas, by name; must run inside a transaction."""
-    # With an empty search_path PostgreSQL writes every name in full, whoever reads.
-    row = connection.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
-    assert row is not None, "SELECT without FROM answers one row"
-    _set_search_path(connection, "")
-    tables = _read(connection, list(schemas))
-    _set_search_path(connection, row[0])
-    return tables
+    """Read the tables of the schemas, by name."""
+    with pinned(connection):
+        return _read(connection, list(schemas))
 
 
 def _read(connection: Connection, schemas: list[str]) -> list[Table]:
@@ -217,10 +213,6 @@ def _foreign_key(row: tuple[Any, ...]) -> ForeignKey:
         deferrable=deferrable,
         match_full=full,
     )
-
-
-def _set_search_path(connection: Connection, value: str) -> None:
-    connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", [value])
 
 
 def in_order(tables: Sequence[Table]) -> tuple[list[Table], set[str]]:
