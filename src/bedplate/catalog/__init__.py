@@ -34,6 +34,7 @@ from bedplate.catalog.objects import (
     Trigger,
 )
 from bedplate.catalog.options import options_set
+from bedplate.catalog.pinned import pinned
 from bedplate.catalog.read import read
 from bedplate.catalog.schemas import has_rows, user_schemas
 from bedplate.catalog.sizes import Size, sizes
@@ -79,6 +80,7 @@ __all__ = [
     "has_rows",
     "identity",
     "options_set",
+    "pinned",
     "read",
     "read_versions",
     "sizes",

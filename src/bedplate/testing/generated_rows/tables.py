@@ -10,8 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
-from bedplate.catalog import Connection
-from bedplate.catalog.pinned import pinned
+from bedplate.catalog import Connection, pinned
 from bedplate.testing.generated_rows import queries
 
 _VALUE = re.compile(r"('(?:[^']|'')*')|\bVALUE\b")
