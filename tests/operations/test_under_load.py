@@ -126,7 +126,7 @@ def test_two_million_rows_are_migrated_beside_the_traffic(
 docs/howto/migrate-without-downtime.md as six revisions, with a backfill of every row; then all of
 it is undone. Meanwhile {figures["connections"]} connections of the app's role insert and update
 rows of the same table. {platform.system()}, {platform.machine()}, {os.cpu_count()} CPUs,
-PostgreSQL {figures["postgresql"]} without fsync, other work on the machine.
+PostgreSQL {figures["postgresql"]} without fsync.
 
 | | |
 |---|---|

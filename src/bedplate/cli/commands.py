@@ -16,10 +16,10 @@ COMMANDS = (
     *("up", "down", "status", "url", "psql", "seed", "check", "demo"),
     *("module", "migrate", "docs", "audit", "work", "backup"),
 )
-"""In the order in which `--help` lists them; the module of each has its name."""
+"""In the order in which `--help` lists them; the module of each has its name, or is in PLACES."""
 
 PLACES = {"demo": "demo.command", "serve-in-background": "up"}
-"""Where a command lies that is not in the module of its name, or that people have no use for."""
+"""Modules of commands that have another name; what is not in COMMANDS is not for people."""
 
 
 class Commands(TyperGroup):
